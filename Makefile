@@ -1,0 +1,83 @@
+VENV := .venv
+PY   := $(VENV)/bin/python
+PIP  := $(PY) -m pip --disable-pip-version-check --quiet
+# Bytecode is part of a quick start; never inherit a switch that leaves it out.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: setup demo test check format lint types imports docs snap coverage wheel outside bench soak sandbox lock clean
+
+setup: $(VENV)/.project
+
+$(VENV)/.locked: requirements.lock
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed.'; exit 1; }
+	@$(PY) -m pip --version >/dev/null 2>&1 || python3 -m venv --clear $(VENV) || \
+	  { echo 'python3 cannot make environments here: install its venv package (python3-venv).'; exit 1; }
+	@echo 'Setting up $(VENV) ...'
+	@$(PIP) install --require-hashes --only-binary :all: --requirement requirements.lock
+	@touch $@
+
+$(VENV)/.project: $(VENV)/.locked pyproject.toml
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup
+	@$(VENV)/bin/leyr-mcp demo
+
+test: setup
+	@$(PY) -m pytest -q
+
+# What CI runs. Each part can be run alone.
+check: setup
+	@$(VENV)/bin/ruff format --check .
+	@$(MAKE) --no-print-directory lint types imports coverage wheel outside
+
+format: setup
+	@$(VENV)/bin/ruff format .
+	@$(VENV)/bin/ruff check --fix --quiet . || true
+
+lint: setup
+	@$(VENV)/bin/ruff check .
+	@$(PY) dev/sizes.py
+	@$(PY) dev/docs.py --check
+
+types: setup
+	@$(VENV)/bin/mypy
+
+imports: setup
+	@$(VENV)/bin/lint-imports --no-cache
+
+coverage: setup
+	@$(PY) dev/covered.py
+
+wheel: setup
+	@$(PY) dev/try_wheel.py
+
+outside: setup
+	@tests/outside/setup.sh
+	@CHECK_OUTSIDE=1 $(PY) -m pytest -q tests/outside
+
+docs: setup
+	@$(PY) dev/docs.py
+
+snap: setup
+	@SNAPSHOT=write $(PY) -m pytest -q tests/contract tests/tools
+	@git --no-pager diff --stat -- tests/snapshots
+
+bench: setup
+	@$(PY) -m bench.run
+
+soak: setup
+	@SOAK=1 $(PY) -m pytest -q tests
+
+sandbox: setup
+	@$(VENV)/bin/leyr-mcp sandbox --port 8400
+
+lock:
+	@test -x $(PY) || python3 -m venv $(VENV)
+	@$(PIP) install uv
+	@$(VENV)/bin/uv pip compile pyproject.toml --group dev --group build --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements.lock
+
+clean:
+	@rm -rf $(VENV) .work build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,3 @@
+"""The MCP server: everything that is not a tool."""
+
+VERSION = "0.1.0"

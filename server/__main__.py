@@ -1,0 +1,81 @@
+"""The entry: picks the sub-command and loads only what it needs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+COMMANDS = {
+    "serve": "Serve over stdio (also without any command).",
+    "demo": "Show a visit, as a real client against the sandbox.",
+    "doctor": "Check settings, connection, credentials and care units.",
+    "install": "Connect Claude Desktop.",
+    "tools": "List the tools that are offered.",
+    "sandbox": "Run the stand-in for Leyr's API on its own.",
+}
+
+
+def main() -> int:
+    """Run a command and return its exit code."""
+    argv = sys.argv[1:]
+    if argv and argv[0] in ("-h", "--help", "help"):
+        return _help()
+    if argv and argv[0] in ("-V", "--version", "version"):
+        from leyr_mcp.server import VERSION  # noqa: PLC0415 - each path loads only its own
+
+        sys.stdout.write(f"leyr-mcp {VERSION}\n")
+        return 0
+    command = "serve"
+    if argv and not argv[0].startswith("-"):
+        command, argv = argv[0], argv[1:]
+    if command not in COMMANDS:
+        sys.stderr.write(
+            f"leyr-mcp: there is no command {command!r}; leyr-mcp --help lists them.\n"
+        )
+        return 2
+    try:
+        if command == "serve":
+            _start_fast()
+        result: int = import_module(f"leyr_mcp.server.cli.{command}").main(argv)
+        if sys.stdout:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # whoever reads the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    return result
+
+
+def _help() -> int:
+    lines = ["leyr-mcp: an assistant's way into a clinic's health record.", "", "Commands:"]
+    lines += [f"  {name:9} {text}" for name, text in COMMANDS.items()]
+    lines += [
+        "",
+        "leyr-mcp COMMAND --help tells more. Settings are environment variables: see README.md.",
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
+
+
+def _start_fast() -> None:
+    """Load the server without collecting garbage.
+
+    And without the web server that stdio has no use for.
+    """
+    import gc  # noqa: PLC0415 - this is the point
+
+    gc.disable()
+    # sse_starlette takes its absence in stride; it only reads a signal handler from it.
+    sys.modules["uvicorn.main"] = None  # type: ignore[assignment]  # None forbids its import
+    try:
+        import_module("leyr_mcp.server.cli.serve")
+    finally:
+        del sys.modules["uvicorn.main"]
+        gc.freeze()
+        gc.enable()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""The composition root: settings in, an MCP server out. Nothing is opened before the first call."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from leyr_mcp.server.boundary import MODE_META, ToolContext
+from leyr_mcp.server.ehr.leyr.backend import LeyrEhr, connect
+from leyr_mcp.server.ehr.units import Units
+from leyr_mcp.server.errors import ConfigError
+from leyr_mcp.server.protocol import LeyrServer
+from leyr_mcp.server.settings import Settings
+from leyr_mcp.tools.toolsets import Choice, choose
+
+_EMBEDDED = "http://sandbox.localhost/api"
+# What the embedded sandbox is told; it is not a secret of anything.
+_SANDBOX_KEY = "sandbox"
+# So that a common call needs no care unit, as in a clinic that configured its own.
+_SANDBOX_UNITS = {"webdoc": "L0_1", "takecare": "10", "anitasystems": "L0_1"}
+
+Message = MutableMapping[str, Any]
+
+
+def utc_now() -> datetime:
+    """Return the present moment."""
+    return datetime.now(UTC)
+
+
+class _Sandbox(Protocol):
+    async def __call__(
+        self,
+        scope: Message,
+        receive: Callable[[], Awaitable[Message]],
+        send: Callable[[Message], Awaitable[None]],
+    ) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class EmbeddedSandbox:
+    """The sandbox in this process, loaded at the first call; its data lives in the state folder."""
+
+    def __init__(self, emr: str, folder: Path | None, clock: Callable[[], datetime]) -> None:
+        self._emr = emr
+        self._folder = folder
+        self._clock = clock
+        self._box: _Sandbox | None = None
+
+    async def __call__(
+        self,
+        scope: Message,
+        receive: Callable[[], Awaitable[Message]],
+        send: Callable[[Message], Awaitable[None]],
+    ) -> None:
+        """Answer one request."""
+        await self.open()(scope, receive, send)
+
+    def open(self) -> _Sandbox:
+        """Return the sandbox itself, loaded now if no call did so before."""
+        if self._box is None:
+            # Not at the top: a server that speaks to a real record never loads it, and a start is
+            # faster.
+            from leyr_mcp.sandbox.app import Sandbox  # noqa: PLC0415 - loaded only when called
+
+            state = self._folder / f"sandbox-{self._emr}.sqlite3" if self._folder else None
+            self._box = Sandbox(emr=self._emr, state=state, clock=self._clock)
+        return self._box
+
+    def close(self) -> None:
+        """Close its data."""
+        if self._box is not None:
+            self._box.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """A server ready to be served, and what it holds open."""
+
+    server: LeyrServer
+    context: ToolContext
+    ehr: LeyrEhr
+    sandbox: EmbeddedSandbox | None
+
+    async def close(self) -> None:
+        """Close the connections and the sandbox."""
+        await self.ehr.close()
+        if self.sandbox is not None:
+            self.sandbox.close()
+
+
+def build(
+    settings: Settings,
+    choice: Choice | None = None,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+    sandbox_in_memory: bool = False,
+) -> App:
+    """Return the server that the settings describe.
+
+    Raises:
+        ConfigError: The settings contradict each other or name what does not exist.
+    """
+    sandbox = None
+    if settings.backend == "sandbox":
+        folder = None if sandbox_in_memory else _state_folder(settings.state_dir)
+        sandbox = EmbeddedSandbox(settings.emr, folder, clock)
+        ehr = connect(
+            base_url=_EMBEDDED,
+            client_id=_SANDBOX_KEY,
+            client_secret=_SANDBOX_KEY,
+            emr=settings.emr,
+            app=sandbox,
+        )
+    else:
+        ehr = connect(
+            base_url=settings.base_url,
+            client_id=settings.client_id,
+            client_secret=settings.client_secret.reveal(),
+            emr=settings.emr,
+        )
+    default_unit = settings.care_unit_id
+    if sandbox is not None and not default_unit:
+        default_unit = _SANDBOX_UNITS.get(settings.emr, "L0_1")
+    context = ToolContext(
+        ehr=ehr,
+        units=Units(ehr, default=default_unit),
+        zone=settings.timezone,
+        clock=clock,
+        environment=settings.environment,
+        sandbox=sandbox is not None,
+        meta={MODE_META: "sandbox"} if sandbox is not None else {},
+    )
+    chosen = choose(choice or choice_of(settings), ehr.capabilities)
+    return App(server=LeyrServer(chosen, context), context=context, ehr=ehr, sandbox=sandbox)
+
+
+def choice_of(settings: Settings) -> Choice:
+    """Return the tools that the settings ask for."""
+    return Choice(toolsets=settings.toolsets, role=settings.role, read_only=settings.read_only)
+
+
+def _state_folder(folder: Path) -> Path:
+    """Make the state folder, for its owner alone."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as exc:
+        raise ConfigError("LEYR_MCP_STATE_DIR: the folder cannot be made or written.") from exc
+    return folder

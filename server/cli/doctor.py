@@ -1,0 +1,152 @@
+"""`leyr-mcp doctor`: is everything in place to serve?
+
+Each check says what it saw and what to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from leyr_mcp.server import VERSION, logs
+from leyr_mcp.server.app import App, build
+from leyr_mcp.server.cli.terminal import Screen
+from leyr_mcp.server.ehr.capabilities import Capabilities
+from leyr_mcp.server.errors import ConfigError, LeyrMcpError
+from leyr_mcp.server.settings import Settings, load
+
+Level = Literal["ok", "note", "fail"]
+
+_SKEW_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What one check saw."""
+
+    name: str
+    level: Level
+    message: str
+
+
+def main(argv: list[str]) -> int:
+    """Run the checks.
+
+    Exit code 0 when nothing failed, 1 when something did, 2 for a wrong setting.
+    """
+    parser = argparse.ArgumentParser(prog="leyr-mcp doctor", allow_abbrev=False)
+    parser.add_argument("--json", action="store_true", help="the checks as JSON")
+    options = parser.parse_args(argv)
+    logs.configure("ERROR")
+    try:
+        settings = load()
+        app = build(settings)
+    except ConfigError as exc:
+        checks = [Check("settings", "fail", exc.message)]
+        _show(checks, as_json=options.json)
+        return 2
+    checks = asyncio.run(_examine(settings, app))
+    _show(checks, as_json=options.json)
+    return 1 if any(check.level == "fail" for check in checks) else 0
+
+
+async def _examine(settings: Settings, app: App) -> list[Check]:
+    checks = _settings(settings)
+    try:
+        checks += await _record(settings, app)
+        checks += [_capabilities(app.ehr.capabilities, settings.emr), _clock(app)]
+    finally:
+        await app.close()
+    return checks
+
+
+def _settings(settings: Settings) -> list[Check]:
+    if settings.backend == "sandbox":
+        mode = f"sandbox ({settings.emr}); no credentials are set, so no real record is reached"
+    else:
+        mode = f"Leyr ({settings.emr})"
+    checks = [Check("settings", "ok", f"backend: {mode}; zone {settings.timezone.key}")]
+    if settings.backend == "leyr" and settings.environment is None:
+        checks.append(
+            Check(
+                "environment",
+                "note",
+                "LEYR_MCP_ENVIRONMENT is unset: test and live identifiers are both taken. "
+                "Set it to production or test.",
+            )
+        )
+    if settings.backend == "leyr" and not settings.resource_id:
+        checks.append(
+            Check("author", "note", "LEYR_RESOURCE_ID is unset: notes will have no author.")
+        )
+    return checks
+
+
+async def _record(settings: Settings, app: App) -> list[Check]:
+    """Ask for the care units: the first call of every flow shows connection and credentials."""
+    try:
+        units = await app.context.units.all()
+    except LeyrMcpError as exc:
+        reached = exc.code not in ("upstream_unreachable", "upstream_busy")
+        checks = [Check("connection", "ok" if reached else "fail", "" if reached else exc.message)]
+        if reached:
+            checks.append(Check("credentials", "fail", f"{exc.message} {exc.next_step}"))
+        return checks
+    ids = ", ".join(unit.id for unit in units[:10])
+    checks = [
+        Check("connection", "ok", "the record system answers"),
+        Check("credentials", "ok", "accepted"),
+        Check("care units", "ok" if units else "fail", f"{len(units)}: {ids}" if units else "none"),
+    ]
+    default = settings.care_unit_id
+    if default and default not in {unit.id for unit in units}:
+        checks.append(Check("care unit", "fail", "LEYR_CARE_UNIT_ID names none of them."))
+    elif not default and len(units) > 1 and settings.backend == "leyr":
+        checks.append(
+            Check("care unit", "note", "LEYR_CARE_UNIT_ID is unset: every call must name one.")
+        )
+    return checks
+
+
+def _capabilities(known: Capabilities, emr: str) -> Check:
+    if known.name == "unknown":
+        return Check("capabilities", "note", f"nothing is known of {emr}; its refusals will decide")
+    named = {
+        "look up by identifier": known.get_patient,
+        "list appointments": known.list_appointments,
+        "change appointments": known.change_appointment,
+        "notes": known.notes,
+        "documents": known.documents,
+    }
+    missing = [name for name, can in named.items() if can is False]
+    types = ", ".join(sorted(known.patient_types)) if known.patient_types else "unknown"
+    text = f"{known.name}; patient identifiers: {types}"
+    if missing:
+        text += f"; cannot: {', '.join(missing)}"
+    if known.emr_id_is_national_number:
+        return Check("capabilities", "note", f"{text}; its own patient id is the national number")
+    return Check("capabilities", "ok", text)
+
+
+def _clock(app: App) -> Check:
+    skew = app.ehr.clock_skew_s()
+    if skew is None:
+        return Check("clock", "ok", "the record system tells no time to compare with")
+    if abs(skew) > _SKEW_S:
+        return Check("clock", "fail", f"this machine is {skew:+.0f} s off; set its clock")
+    return Check("clock", "ok", f"within {abs(skew):.0f} s of the record system's")
+
+
+def _show(checks: list[Check], *, as_json: bool) -> None:
+    if as_json:
+        found = {"version": VERSION, "checks": [asdict(check) for check in checks]}
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        return
+    screen = Screen(sys.stdout)
+    marks = {"ok": screen.good("ok  "), "note": screen.warn("note"), "fail": screen.bad("FAIL")}
+    for check in checks:
+        screen.line(f"{marks[check.level]}  {screen.bold(check.name.ljust(13))} {check.message}")

@@ -1,0 +1,48 @@
+"""The options that choose tools, the same for every command that has them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from leyr_mcp.server.app import choice_of
+from leyr_mcp.server.settings import Settings
+from leyr_mcp.tools.toolsets import Choice
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def with_choice(argv: list[str], settings: Settings, command: str) -> Choice:
+    """Return the tools asked for by settings and options; an option replaces its setting."""
+    choice = choice_of(settings)
+    if not argv:
+        return choice
+    import argparse  # noqa: PLC0415 - a start without options does without it
+
+    parser = argparse.ArgumentParser(prog=f"leyr-mcp {command}", allow_abbrev=False)
+    add_choice(parser)
+    return chosen(parser.parse_args(argv), choice)
+
+
+def add_choice(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose tools."""
+    parser.add_argument("--toolsets", metavar="A,B", help="offer these toolsets")
+    parser.add_argument("--tools", metavar="A,B", help="offer these tools")
+    parser.add_argument("--exclude-tools", metavar="A,B", help="do not offer these tools")
+    parser.add_argument("--read-only", action="store_true", help="offer nothing that writes")
+
+
+def chosen(options: argparse.Namespace, choice: Choice) -> Choice:
+    """Return the choice with the options applied; `--read-only` can only be added."""
+    return replace(
+        choice,
+        toolsets=_names(options.toolsets) if options.toolsets is not None else choice.toolsets,
+        tools=_names(options.tools),
+        exclude=_names(options.exclude_tools),
+        read_only=choice.read_only or options.read_only,
+    )
+
+
+def _names(value: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in (value or "").split(",") if part.strip())

@@ -1,0 +1,95 @@
+"""Plain, coloured where the terminal can, wrapped to its width.
+
+Used by every command a person reads.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import textwrap
+from typing import TextIO
+
+_MOST = 100
+
+
+class Screen:
+    """Writes to one stream; colour only for a terminal that did not ask for none."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self.colour = (
+            out.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+        )
+        self.width = min(_MOST, shutil.get_terminal_size((_MOST, 24)).columns)
+
+    def line(self, text: str = "") -> None:
+        """Write one line."""
+        self._out.write(text + "\n")
+        self._out.flush()
+
+    def heading(self, text: str) -> None:
+        """Write a heading after an empty line."""
+        self.line()
+        self.line(self.bold(text))
+
+    def entry(self, name: str, text: str, *, width: int = 20) -> None:
+        """Write a name and what belongs to it, in two columns."""
+        self.line(f"  {self.bold(name.ljust(width))} {text}")
+
+    def paragraph(self, text: str, *, indent: int = 0) -> None:
+        """Write text wrapped to the width, keeping its own line breaks."""
+        pad = " " * indent
+        for part in text.split("\n"):
+            wrapped = textwrap.wrap(
+                part,
+                max(30, self.width - indent),
+                initial_indent=pad,
+                subsequent_indent=pad + " " * (len(part) - len(part.lstrip())),
+                break_on_hyphens=False,
+                drop_whitespace=True,
+                replace_whitespace=False,
+            )
+            for row in wrapped or [""]:
+                self.line(row)
+
+    def quote(self, text: str) -> None:
+        """Write text behind a bar, wrapped to the width."""
+        body = text.lstrip(" ")
+        hang = " " * (len(text) - len(body) + 2)
+        wrapped = textwrap.wrap(
+            body,
+            max(30, self.width - 6),
+            initial_indent=hang[2:],
+            subsequent_indent=hang,
+            break_on_hyphens=False,
+        )
+        for row in wrapped or [""]:
+            self.line(f"   {self.dim('|')} {row}".rstrip())
+
+    def bold(self, text: str) -> str:
+        """Return text made prominent."""
+        return self._wrapped("1", text)
+
+    def dim(self, text: str) -> str:
+        """Return text made secondary."""
+        return self._wrapped("2", text)
+
+    def good(self, text: str) -> str:
+        """Return text that says all is well."""
+        return self._wrapped("32", text)
+
+    def bad(self, text: str) -> str:
+        """Return text that says something is wrong."""
+        return self._wrapped("31", text)
+
+    def warn(self, text: str) -> str:
+        """Return text that asks for attention."""
+        return self._wrapped("33", text)
+
+    def accent(self, text: str) -> str:
+        """Return text in the colour of steps."""
+        return self._wrapped("36", text)
+
+    def _wrapped(self, code: str, text: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text

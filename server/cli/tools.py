@@ -1,0 +1,48 @@
+"""`leyr-mcp tools`: what is offered with these settings."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from leyr_mcp.server.app import build, choice_of
+from leyr_mcp.server.cli.options import add_choice, chosen
+from leyr_mcp.server.cli.terminal import Screen
+from leyr_mcp.server.errors import ConfigError
+from leyr_mcp.server.settings import load
+from leyr_mcp.tools.toolsets import choose
+
+
+def main(argv: list[str]) -> int:
+    """Print the tools, for people or as the JSON that a client would read."""
+    parser = argparse.ArgumentParser(prog="leyr-mcp tools", allow_abbrev=False)
+    add_choice(parser)
+    parser.add_argument("--json", action="store_true", help="names and schemas as JSON")
+    options = parser.parse_args(argv)
+    try:
+        settings = load()
+        choice = chosen(options, choice_of(settings))
+        app = build(settings, choice, sandbox_in_memory=True)
+        specs = choose(choice, app.ehr.capabilities)
+    except ConfigError as exc:
+        sys.stderr.write(f"leyr-mcp: {exc.message}\n")
+        return 2
+    if options.json:
+        listed = [
+            s.listed().model_dump(mode="json", by_alias=True, exclude_none=True) for s in specs
+        ]
+        sys.stdout.write(json.dumps(listed, indent=2, ensure_ascii=False) + "\n")
+        return 0
+    screen = Screen(sys.stdout)
+    toolset = ""
+    for spec in specs:
+        if spec.toolset != toolset:
+            toolset = spec.toolset
+            screen.heading(toolset)
+        kind = "reads" if spec.reads else "writes"
+        screen.entry(spec.name, f"{screen.dim(kind)}  {spec.title}")
+        screen.paragraph(spec.description, indent=4)
+    screen.line()
+    screen.line(screen.dim(f"{len(specs)} tools. Record system: {app.ehr.capabilities.name}."))
+    return 0

@@ -1,0 +1,105 @@
+"""What each record system is known to do and which identifiers it takes.
+
+A cell is True or False only where the vendor's documentation says so; None means unknown, and then
+the vendor's own refusal decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+_EHR = frozenset({"emr_id"})
+_SE = frozenset({"emr_id", "se_personal_number"})
+_NO = frozenset({"emr_id", "no_personal_number"})
+_BOTH = _SE | _NO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """One record system; `patient_types` and `resource_types` are None where unknown."""
+
+    name: str
+    patient_types: frozenset[str] | None = None
+    resource_types: frozenset[str] | None = field(default=_EHR)
+    create_patient: bool | None = None
+    get_patient: bool | None = None
+    book: bool | None = None
+    list_appointments: bool | None = None
+    change_appointment: bool | None = None
+    notes: bool | None = None
+    documents: bool | None = None
+    emr_id_is_national_number: bool = False
+
+
+UNKNOWN = Capabilities(name="unknown", resource_types=None)
+
+EMRS: dict[str, Capabilities] = {
+    "webdoc": Capabilities(
+        name="WebDoc",
+        patient_types=_SE,
+        resource_types=frozenset({"emr_id", "hsa_id", "se_personal_number"}),
+    ),
+    "pasientsky": Capabilities(name="PasientSky", patient_types=_EHR),
+    "takecare": Capabilities(
+        name="TakeCare",
+        patient_types=_SE,
+        create_patient=True,
+        get_patient=True,
+        book=True,
+        list_appointments=True,
+        change_appointment=True,
+        emr_id_is_national_number=True,
+    ),
+    "kaddio": Capabilities(
+        name="Kaddio",
+        patient_types=_SE,
+        create_patient=True,
+        get_patient=True,
+        book=True,
+        list_appointments=True,
+        change_appointment=False,
+        notes=True,
+        documents=False,
+    ),
+    "anitasystems": Capabilities(
+        name="Anita Systems",
+        patient_types=_EHR,
+        create_patient=True,
+        get_patient=False,
+        book=True,
+        list_appointments=False,
+    ),
+    "physica": Capabilities(
+        name="Physica", patient_types=_EHR, create_patient=True, get_patient=True, book=True
+    ),
+    "pridok": Capabilities(
+        name="Pridok", patient_types=_EHR, create_patient=True, get_patient=True, book=True
+    ),
+    "cliniko": Capabilities(
+        name="Cliniko",
+        patient_types=_EHR,
+        create_patient=True,
+        get_patient=True,
+        book=True,
+        change_appointment=True,
+        notes=True,
+        documents=True,
+    ),
+    "konfidens": Capabilities(
+        name="Konfidens", resource_types=None, create_patient=True, get_patient=True, book=True
+    ),
+    "acuityscheduling": Capabilities(name="Acuity Scheduling", patient_types=_EHR),
+    "dips": Capabilities(name="DIPS", patient_types=_NO),
+    "easypractice": Capabilities(name="EasyPractice", patient_types=_BOTH),
+    "epic": Capabilities(name="Epic", patient_types=_BOTH),
+    "millenium": Capabilities(name="Millenium", patient_types=_EHR),
+    "muntra": Capabilities(name="Muntra", patient_types=_EHR),
+    "opusdental": Capabilities(name="Opus Dental", patient_types=_EHR),
+    "prorenata": Capabilities(name="Prorenata", patient_types=_SE),
+    "solvit": Capabilities(name="SolvIT", patient_types=_EHR),
+}
+
+
+def capabilities_of(emr: str) -> Capabilities:
+    """Return what is known of a record system; the list of them is open."""
+    return EMRS.get(emr, UNKNOWN)

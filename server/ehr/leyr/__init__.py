@@ -1,0 +1,1 @@
+"""The Leyr client, one module per upstream resource."""

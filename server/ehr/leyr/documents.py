@@ -1,0 +1,89 @@
+"""Documents: listed, read, attached. The body of an attachment is encoded while it is sent."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterable, AsyncIterator
+from typing import Any
+
+from pydantic_core import to_json
+
+from leyr_mcp.server.ehr.identifiers import PatientRef
+from leyr_mcp.server.ehr.leyr.api import LeyrApi, parse_one, present
+from leyr_mcp.server.ehr.models import Document
+from leyr_mcp.server.ehr.port import NewDocument
+from leyr_mcp.server.ehr.transport import DOCUMENT_LIMIT
+from leyr_mcp.server.errors import InputError
+
+MAX_BYTES = 20 * 1024 * 1024
+UPLOAD_DEADLINE_S = 180.0
+
+
+class Documents(LeyrApi):
+    """`GET`, `POST documents`; `GET documents/{id}`."""
+
+    async def documents(self, care_unit_id: str, patient: PatientRef) -> list[Document]:
+        """Return a patient's documents, without content."""
+        return await self._list(Document, self._patient_path(care_unit_id, patient, "documents"))
+
+    async def document(self, care_unit_id: str, patient: PatientRef, document_id: str) -> Document:
+        """Return one document, with its content where the record system gives it."""
+        path = self._patient_path(care_unit_id, patient, "documents", document_id)
+        return await self._get(Document, path, limit=DOCUMENT_LIMIT)
+
+    async def attach_document(
+        self, care_unit_id: str, patient: PatientRef, new: NewDocument
+    ) -> Document:
+        """Attach a document, streaming its bytes."""
+        if not 0 < new.size <= MAX_BYTES:
+            raise InputError("A document holds 1 to 20,971,520 bytes.", field="size")
+        body = Base64Body(
+            new.chunks,
+            new.size,
+            present(
+                content=_MARK,
+                format=new.format,
+                title=new.title,
+                type=new.type,
+                created_by_id=new.created_by_id,
+            ),
+        )
+        path = self._patient_path(care_unit_id, patient, "documents")
+        answer = await self._transport.send(
+            "POST", path, body=body, length=body.length, deadline_s=UPLOAD_DEADLINE_S
+        )
+        return parse_one(Document, answer)
+
+
+_MARK = "content goes here"
+
+
+class Base64Body:
+    """A JSON object whose first field is base64, encoded piece by piece; memory stays flat."""
+
+    def __init__(self, chunks: AsyncIterable[bytes], size: int, fields: dict[str, Any]) -> None:
+        head, _, tail = to_json(fields).partition(_MARK.encode())
+        self._chunks = chunks
+        self._size = size
+        self._head = head
+        self._tail = tail
+        self.length = len(head) + 4 * ((size + 2) // 3) + len(tail)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._head
+        rest, sent = b"", 0
+        async for chunk in self._chunks:
+            sent += len(chunk)
+            if sent > self._size:  # before a byte more than announced goes out
+                raise _changed()
+            block = rest + chunk
+            whole = len(block) - len(block) % 3
+            rest = block[whole:]
+            yield base64.b64encode(block[:whole])
+        if sent != self._size:
+            raise _changed()
+        yield base64.b64encode(rest) + self._tail
+
+
+def _changed() -> InputError:
+    return InputError("The file changed while it was read.", field="size")

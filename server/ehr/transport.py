@@ -1,0 +1,318 @@
+"""One HTTP call to a record system.
+
+It is built, bounded, retried if it only reads, and its failures are named. The only module that
+touches the HTTP library. It talks to the library's transport and not to its client: no redirects,
+cookies, proxies or decoding exist at this level, and a call costs half as much. URLs carry national
+numbers, so nothing here is ever logged or put into an exception.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import time
+from collections.abc import AsyncIterable, Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import httpx2
+
+from leyr_mcp.server.ehr.resilience import ATTEMPTS, Breaker, Budget, backoff_s, retry_after_s
+from leyr_mcp.server.errors import (
+    InputError,
+    UpstreamContractError,
+    UpstreamError,
+    UpstreamRateLimitError,
+    UpstreamUnavailableError,
+)
+
+ASGIApp = Callable[
+    [
+        MutableMapping[str, Any],
+        Callable[[], Awaitable[MutableMapping[str, Any]]],
+        Callable[[MutableMapping[str, Any]], Awaitable[None]],
+    ],
+    Awaitable[None],
+]
+
+READ_DEADLINE_S = 30.0
+BODY_LIMIT = 2 * 1024 * 1024
+DOCUMENT_LIMIT = 29 * 1024 * 1024
+
+_SEGMENT = re.compile(r"[A-Za-z0-9._:-]{1,130}")
+_TIMEOUTS = {"connect": 5.0, "write": 15.0, "read": 30.0, "pool": 5.0}
+_SUCCESS = range(200, 300)
+_REPEATABLE = frozenset({408, 429, 500, 502, 503, 504})
+
+# The library's failures by what they tell about the request. A test enumerates the library's
+# exceptions and fails on one that is in none of these.
+NOT_SENT = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.ProxyError,
+    httpx2.UnsupportedProtocol,
+)
+MAYBE_SENT = (
+    httpx2.ReadTimeout,
+    httpx2.WriteTimeout,
+    httpx2.ReadError,
+    httpx2.WriteError,
+    httpx2.CloseError,
+    httpx2.RemoteProtocolError,
+    httpx2.LocalProtocolError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A 2xx answer whose body was read whole."""
+
+    status: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer outside 2xx, for the vendor's module to name."""
+
+    status: int
+    body: bytes
+    is_json: bool
+    retry_after_s: float | None
+
+
+class Transport:
+    """Sends requests below one base URL, with the same headers on each."""
+
+    def __init__(
+        self,
+        base_url: str,
+        headers: Sequence[tuple[str, str]],
+        *,
+        name_refusal: Callable[[Refusal], UpstreamError],
+        app: ASGIApp | None = None,
+        deadline_s: float = READ_DEADLINE_S,
+        rng: random.Random | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._base = httpx2.URL(base_url)
+        self._prefix = self._base.raw_path.rstrip(b"/").decode("ascii")
+        host = self._base.netloc
+        self._headers = [
+            (b"Host", host),
+            *((name.encode("ascii"), value.encode("ascii")) for name, value in headers),
+            (b"Accept", b"application/json"),
+            (b"Accept-Encoding", b"identity"),
+            (b"User-Agent", b"leyr-mcp"),
+        ]
+        self._name_refusal = name_refusal
+        self._app = app
+        self._http: httpx2.AsyncBaseTransport | None = None
+        self._deadline_s = deadline_s
+        self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
+        self._sleep = sleep
+        self._budget = Budget()
+        self._breaker = Breaker(monotonic)
+        self._last_date: tuple[str | None, float] = (None, 0.0)
+
+    def clock_skew_s(self) -> float | None:
+        """Return how far this machine's clock is ahead.
+
+        Ahead of the upstream's, that is, if the last answer told.
+        """
+        said, at = self._last_date
+        if said is None:
+            return None
+        try:
+            return at - parsedate_to_datetime(said).timestamp()
+        except (ValueError, TypeError):
+            return None
+
+    async def close(self) -> None:
+        """Close the connections."""
+        http, self._http = self._http, None
+        if http is not None:
+            await http.aclose()
+
+    async def read(
+        self,
+        segments: Sequence[str],
+        query: Sequence[tuple[str, str]] = (),
+        *,
+        limit: int = BODY_LIMIT,
+    ) -> Answer:
+        """Return the answer to a GET, tried up to three times within the deadline.
+
+        Raises:
+            UpstreamError: With its code, when no attempt gave an answer that can be used.
+        """
+        return await self.send("GET", segments, query, limit=limit, repeatable=True)
+
+    async def send(
+        self,
+        method: str,
+        segments: Sequence[str],
+        query: Sequence[tuple[str, str]] = (),
+        *,
+        body: bytes | AsyncIterable[bytes] | None = None,
+        length: int = 0,
+        limit: int = BODY_LIMIT,
+        deadline_s: float | None = None,
+        repeatable: bool = False,
+    ) -> Answer:
+        """Return the answer to one request; repeat it only if `repeatable`.
+
+        Raises:
+            UpstreamError: `not_received` is true only when the upstream certainly never saw it.
+        """
+        url = self._url(segments, query)
+        deadline = deadline_s or self._deadline_s
+        ends = time.monotonic() + deadline
+        if (wait := self._breaker.wait_s()) > 0:
+            raise _unreachable(
+                "The record system has failed repeatedly and is left alone for a while.",
+                not_received=True,
+                retry_after_s=wait,
+            )
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                async with asyncio.timeout_at(
+                    asyncio.get_running_loop().time() + ends - time.monotonic()
+                ):
+                    answer = await self._once(method, url, body, length, limit)
+            except TimeoutError:
+                self._breaker.record(ok=False)
+                raise UpstreamUnavailableError(
+                    "The record system did not answer in time.", code="upstream_busy"
+                ) from None
+            except UpstreamError as exc:
+                self._breaker.record(ok=not _is_outage(exc))
+                pause = self._wait_before_next(exc, attempt, ends) if repeatable else None
+                if pause is None:
+                    raise
+            except BaseException:  # cancelled, or the body broke: it says nothing of the upstream
+                self._breaker.release()
+                raise
+            else:
+                self._breaker.record(ok=True)
+                self._budget.success()
+                return answer
+            await self._sleep(pause)
+
+    def _wait_before_next(self, exc: UpstreamError, attempt: int, ends: float) -> float | None:
+        """Return how long to wait before trying again, or None when this failure is the answer."""
+        if attempt >= ATTEMPTS or not (_is_outage(exc) or exc.status in _REPEATABLE):
+            return None
+        wait = exc.retry_after_s
+        if wait is None:
+            wait = backoff_s(attempt, rng=self._rng)
+        if time.monotonic() + wait >= ends:
+            return None
+        after_timeout = exc.status is None and exc.code == "upstream_busy"
+        return wait if self._budget.take(after_timeout=after_timeout) else None
+
+    def _url(self, segments: Sequence[str], query: Sequence[tuple[str, str]]) -> httpx2.URL:
+        """Build the URL segment by segment, and assert that nothing in it moved the target."""
+        for segment in segments:
+            if segment in (".", "..") or not _SEGMENT.fullmatch(segment):
+                raise InputError("An id holds characters that no record system uses.")
+        path = "/".join((self._prefix, *(quote(segment, safe=":._-") for segment in segments)))
+        try:
+            raw = f"{path}?{urlencode(query)}" if query else path
+            url = self._base.copy_with(raw_path=raw.encode("ascii"))
+        except (UnicodeEncodeError, httpx2.InvalidURL):  # half a character; far too long
+            raise InputError("A text cannot be part of the record system's address.") from None
+        if url.netloc != self._base.netloc or url.raw_path.decode("ascii") != raw:
+            raise InputError("An id does not fit into the record system's address.")
+        return url
+
+    async def _once(
+        self, method: str, url: httpx2.URL, body: Any, length: int, limit: int
+    ) -> Answer:
+        headers = self._headers
+        if body is not None:
+            size = len(body) if isinstance(body, bytes) else length
+            headers = [*headers, (b"Content-Length", str(size).encode("ascii"))]
+        request = httpx2.Request(
+            method, url, headers=headers, content=body, extensions={"timeout": _TIMEOUTS}
+        )
+        try:
+            response = await self._connection().handle_async_request(request)
+            try:
+                return await self._receive(response, limit)
+            finally:
+                await response.aclose()
+        except NOT_SENT as exc:
+            raise _unreachable("The record system cannot be reached.", not_received=True) from exc
+        except (httpx2.ReadTimeout, httpx2.WriteTimeout) as exc:
+            raise UpstreamUnavailableError(
+                "The record system did not answer in time.", code="upstream_busy"
+            ) from exc
+        except MAYBE_SENT as exc:
+            raise _unreachable("The connection to the record system broke.") from exc
+        except ConnectionRefusedError as exc:  # an embedded application has no socket to refuse on
+            raise _unreachable("The record system cannot be reached.", not_received=True) from exc
+        except OSError as exc:  # of TLS, for one, in the middle of an answer
+            raise _unreachable("The connection to the record system broke.") from exc
+
+    def _connection(self) -> httpx2.AsyncBaseTransport:
+        """Open the pool on first use: certificates are not loaded before a call needs them."""
+        if self._http is None:
+            if self._app is not None:
+                self._http = httpx2.ASGITransport(self._app)
+            else:
+                self._http = httpx2.AsyncHTTPTransport(
+                    verify=httpx2.create_ssl_context() if self._base.scheme == "https" else False,
+                    trust_env=False,
+                    limits=httpx2.Limits(max_connections=20, max_keepalive_connections=20),
+                )
+        return self._http
+
+    async def _receive(self, response: httpx2.Response, limit: int) -> Answer:
+        headers = response.headers
+        self._last_date = headers.get("date"), time.time()
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            raise UpstreamContractError(
+                "The record system sent a compressed answer, which is not accepted."
+            )
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        is_json = kind.endswith("json")
+        ok = response.status_code in _SUCCESS
+        if ok and not is_json:
+            raise UpstreamContractError("The record system did not answer with JSON.")
+        body = await _bounded(response, limit)
+        if ok:
+            return Answer(response.status_code, body)
+        retry_after = retry_after_s(headers.get("retry-after"), now=time.time())
+        raise self._name_refusal(Refusal(response.status_code, body, is_json, retry_after))
+
+
+async def _bounded(response: httpx2.Response, limit: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    stream = response.stream
+    if not isinstance(stream, httpx2.AsyncByteStream):
+        raise UpstreamContractError("The record system's answer cannot be read.")
+    async for part in stream:
+        size += len(part)
+        if size > limit:
+            raise UpstreamContractError("The record system's answer is larger than allowed.")
+        parts.append(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _unreachable(
+    message: str, *, not_received: bool = False, retry_after_s: float | None = None
+) -> UpstreamUnavailableError:
+    return UpstreamUnavailableError(message, not_received=not_received, retry_after_s=retry_after_s)
+
+
+def _is_outage(exc: UpstreamError) -> bool:
+    return isinstance(exc, UpstreamUnavailableError | UpstreamRateLimitError)

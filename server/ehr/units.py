@@ -1,0 +1,86 @@
+"""Care units with their resources and services.
+
+The only data that is cached, as none of it is a patient's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from leyr_mcp.server.ehr.identifiers import check_opaque
+from leyr_mcp.server.ehr.models import CareUnit, Resource, Service
+from leyr_mcp.server.ehr.port import Ehr
+from leyr_mcp.server.errors import InputError
+
+T = TypeVar("T")
+
+TTL_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A care unit and what can be booked there."""
+
+    id: str
+    name: str | None
+    resources: tuple[Resource, ...]
+    services: tuple[Service, ...]
+
+
+class Units:
+    """Looks care units up, and chooses the one that a call means."""
+
+    def __init__(
+        self, ehr: Ehr, *, default: str = "", monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._ehr = ehr
+        self._default = default
+        self._monotonic = monotonic
+        self._cache: dict[tuple[str, str], tuple[float, object]] = {}
+
+    async def resolve(self, care_unit_id: str | None) -> str:
+        """Return the care unit of a call: the one it names, the configured one, or the only one.
+
+        Raises:
+            InputError: None of these exists.
+        """
+        if care_unit_id is not None:
+            return check_opaque(care_unit_id, field="care_unit_id")
+        if self._default:
+            return self._default
+        units = await self.all()
+        if len(units) == 1:
+            return units[0].id
+        raise InputError(
+            f"There are {len(units)} care units and none is configured as the usual one.",
+            field="care_unit_id",
+            next_step="Call list_care_units, ask the user which one, and pass care_unit_id.",
+        )
+
+    async def all(self) -> list[CareUnit]:
+        """Return the care units."""
+        return await self._cached(("units", ""), self._ehr.care_units)
+
+    async def unit(self, care_unit_id: str, name: str | None = None) -> Unit:
+        """Return what can be booked in one care unit, asked for in parallel."""
+        resources, services = await asyncio.gather(
+            self._cached(("resources", care_unit_id), lambda: self._ehr.resources(care_unit_id)),
+            self._cached(("services", care_unit_id), lambda: self._ehr.services(care_unit_id)),
+        )
+        return Unit(care_unit_id, name, tuple(resources), tuple(services))
+
+    async def _cached(
+        self, key: tuple[str, str], fetch: Callable[[], Awaitable[list[T]]]
+    ) -> list[T]:
+        found = self._cache.get(key)
+        if found is not None and found[0] > self._monotonic():
+            return found[1]  # type: ignore[return-value]  # the key's first part fixes the type
+        fresh = await fetch()
+        if len(self._cache) >= 1_000:  # noqa: PLR2004 - ids come from callers, so the cache is bounded
+            self._cache.clear()
+        self._cache[key] = (self._monotonic() + TTL_S, fresh)
+        return fresh

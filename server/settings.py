@@ -1,0 +1,283 @@
+"""The settings: the only reader of the environment.
+
+Each one is documented, checked and named when wrong.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from leyr_mcp.server.errors import ConfigError
+
+Backend = Literal["leyr", "sandbox"]
+Environment = Literal["test", "production"] | None
+Role = Literal["front-desk", "scribe"] | None
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+_ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._:-]{1,130}")
+_HEADER = re.compile(r"[!-~]*")
+_ADDRESS = re.compile(r"https?://[A-Za-z0-9._~:/%@\[\]-]+")
+_LIKE = "must be an address like https://api.leyr.io/api"
+
+
+class Secret:
+    """A value that never prints itself."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the value, for the one place that sends it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "***"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One environment variable: how it is read and what the tables say of it."""
+
+    name: str
+    default: str
+    doc: str
+    parse: Callable[[str], Any]
+
+    @property
+    def field(self) -> str:
+        """The attribute of `Settings` that it fills."""
+        prefix = "LEYR_MCP_" if self.name.startswith("LEYR_MCP_") else "LEYR_"
+        return self.name.removeprefix(prefix).lower()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that an operator can set, checked."""
+
+    base_url: str
+    client_id: str
+    client_secret: Secret
+    emr: str
+    care_unit_id: str
+    resource_id: str
+    backend: Backend
+    environment: Environment
+    state_dir: Path
+    timezone: ZoneInfo
+    toolsets: tuple[str, ...]
+    role: Role
+    read_only: bool
+    log_level: str
+
+
+def _text(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("must be printable text on one line")
+    return value.strip()
+
+
+def _id(value: str) -> str:
+    """Return what can stand in an address as it is."""
+    if value.strip() and not _ID.fullmatch(value.strip()):
+        raise ValueError("must be an id: letters, digits, dot, hyphen, underscore or colon")
+    return value.strip()
+
+
+def _credential(value: str) -> str:
+    """Return what can be sent in a header; a file's last line break is forgiven."""
+    if not _HEADER.fullmatch(value.strip()):
+        raise ValueError("must be ASCII characters without spaces")
+    return value.strip()
+
+
+def _secret(value: str) -> Secret:
+    return Secret(_credential(value))
+
+
+def _url(value: str) -> str:
+    text = value.strip()
+    if not _ADDRESS.fullmatch(text):
+        raise ValueError(_LIKE)
+    try:
+        url = urlsplit(text)
+        host, _ = url.hostname, url.port
+    except ValueError as exc:  # its own text repeats a part of the address
+        raise ValueError(_LIKE) from exc
+    if not host:
+        raise ValueError(_LIKE)
+    if "@" in url.netloc:
+        raise ValueError("must not hold credentials")
+    if url.scheme == "http" and host not in LOOPBACK:
+        raise ValueError("must be https (plain http only on this machine)")
+    return text.rstrip("/")
+
+
+def _one_of(*allowed: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value.strip() not in allowed:
+            raise ValueError(f"must be {' or '.join(a for a in allowed if a)}")
+        return value.strip()
+
+    return parse
+
+
+def _flag(value: str) -> bool:
+    known = {
+        "": False,
+        "0": False,
+        "false": False,
+        "no": False,
+        "1": True,
+        "true": True,
+        "yes": True,
+    }
+    if value.strip().lower() not in known:
+        raise ValueError("must be 1 or 0")
+    return known[value.strip().lower()]
+
+
+def _names(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _zone(value: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(value.strip())
+    except (KeyError, ValueError, OSError) as exc:
+        raise ValueError("must be a time zone like Europe/Stockholm") from exc
+
+
+def _level(value: str) -> str:
+    return _one_of("DEBUG", "INFO", "WARNING", "ERROR")(value.strip().upper())
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("LEYR_BASE_URL", "https://api.leyr.io/api", "Where Leyr's API is.", _url),
+    Setting(
+        "LEYR_CLIENT_ID",
+        "",
+        "Client id of your Leyr application. Without it the sandbox runs.",
+        _credential,
+    ),
+    Setting("LEYR_CLIENT_SECRET", "", "Its secret. Never shown or logged.", _secret),
+    Setting(
+        "LEYR_EMR",
+        "",
+        "The record system, as Leyr spells it: `webdoc`, `takecare`, ... "
+        "Required with credentials; `webdoc` in the sandbox.",
+        _id,
+    ),
+    Setting(
+        "LEYR_CARE_UNIT_ID",
+        "",
+        "The care unit used when a call names none. Not needed where there is only one.",
+        _id,
+    ),
+    Setting(
+        "LEYR_RESOURCE_ID", "", "The resource in whose name notes and documents are written.", _id
+    ),
+    Setting(
+        "LEYR_MCP_BACKEND",
+        "",
+        "`leyr` or `sandbox`. Unset: `leyr` with credentials, else `sandbox`.",
+        _one_of("", "leyr", "sandbox"),
+    ),
+    Setting(
+        "LEYR_MCP_ENVIRONMENT",
+        "",
+        "`production` refuses test identifiers, `test` refuses live ones. Unset: both are taken.",
+        _one_of("", "test", "production"),
+    ),
+    Setting(
+        "LEYR_MCP_STATE_DIR", "", "Folder of local state. Unset: the user's state folder.", _text
+    ),
+    Setting("LEYR_MCP_TIMEZONE", "Europe/Stockholm", "The zone in which times are shown.", _zone),
+    Setting("LEYR_MCP_TOOLSETS", "", "Toolsets to offer, by comma. Unset: all.", _names),
+    Setting(
+        "LEYR_MCP_ROLE",
+        "",
+        "`front-desk` never receives note text, `scribe` never contact data.",
+        _one_of("", "front-desk", "scribe"),
+    ),
+    Setting("LEYR_MCP_READ_ONLY", "0", "`1` offers no tool that writes.", _flag),
+    Setting("LEYR_MCP_LOG_LEVEL", "INFO", "`DEBUG`, `INFO`, `WARNING` or `ERROR`.", _level),
+)
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings found in the environment.
+
+    Raises:
+        ConfigError: One is wrong or unknown; the sentence names it and never its value.
+    """
+    environ = os.environ if environ is None else environ
+    _refuse_unknown(environ)
+    values: dict[str, Any] = {}
+    for setting in SETTINGS:
+        try:
+            values[setting.field] = setting.parse(environ.get(setting.name) or setting.default)
+        except ValueError as exc:
+            raise ConfigError(f"{setting.name} {exc}.") from exc
+    _choose_backend(values)
+    values["environment"] = values["environment"] or None
+    values["role"] = values["role"] or None
+    values["state_dir"] = _state_dir(values["state_dir"], environ)
+    return Settings(**values)
+
+
+def _refuse_unknown(environ: Mapping[str, str]) -> None:
+    known = [setting.name for setting in SETTINGS]
+    for name in environ:
+        if name.startswith("LEYR_") and name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            raise ConfigError(f"{name} is not a setting of this server.{hint}")
+
+
+def _choose_backend(values: dict[str, Any]) -> None:
+    has_id, has_secret = bool(values["client_id"]), bool(values["client_secret"].reveal())
+    if has_id != has_secret:
+        missing = "LEYR_CLIENT_SECRET" if has_id else "LEYR_CLIENT_ID"
+        raise ConfigError(
+            f"{missing} is missing: set both credentials, or neither for the sandbox."
+        )
+    values["backend"] = cast("Backend", values["backend"] or ("leyr" if has_id else "sandbox"))
+    if values["backend"] == "leyr":
+        if not has_id:
+            raise ConfigError("LEYR_MCP_BACKEND is leyr, but LEYR_CLIENT_ID is missing.")
+        if not values["emr"]:
+            raise ConfigError("LEYR_EMR is missing: name the record system, for example webdoc.")
+    else:
+        values["emr"] = values["emr"] or "webdoc"
+
+
+def _state_dir(given: str, environ: Mapping[str, str]) -> Path:
+    try:
+        path = Path(given).expanduser() if given else _usual_state_dir(environ)
+    except RuntimeError as exc:
+        raise ConfigError("LEYR_MCP_STATE_DIR must be set: no home folder is known.") from exc
+    if not path.is_absolute():
+        raise ConfigError("LEYR_MCP_STATE_DIR must be an absolute path.")
+    return path
+
+
+def _usual_state_dir(environ: Mapping[str, str]) -> Path:
+    if sys.platform == "win32":
+        return Path(environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local") / "leyr-mcp"
+    if sys.platform == "darwin":
+        return Path.home() / "Library/Application Support/leyr-mcp"
+    given = Path(environ.get("XDG_STATE_HOME") or "")
+    # The standard has a relative one ignored.
+    return (given if given.is_absolute() else Path.home() / ".local/state") / "leyr-mcp"

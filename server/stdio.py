@@ -1,0 +1,246 @@
+"""MCP over the process's own pipes, on asyncio rather than on worker threads.
+
+The library's transport hops through two threads for each message, gives up what is under way when
+the input ends, dies at once on SIGTERM and hangs on SIGINT. This one treats both signals like the
+end of input, and there finishes what is under way, for ten seconds at most. A second signal ends
+it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import stat
+import sys
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Self, cast
+
+from mcp.server import MCPServer
+from mcp.server.stdio import stdio_server
+from mcp.shared.message import ServerMessageMetadata, SessionMessage
+from mcp.types import JSONRPCError, JSONRPCRequest, JSONRPCResponse
+
+LINE_LIMIT = 32 * 1024 * 1024
+DRAIN_S = 10.0
+# For what remains after that: the answers that say it was given up, and a client that reads none.
+_LAST_WORDS_S = 1.0
+
+_log = logging.getLogger("leyr_mcp.stdio")
+
+
+class _UnderWay:
+    """How many requests have not been answered."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.given_up = False
+        self.none = asyncio.Event()
+        self.none.set()
+
+    def begin(self) -> None:
+        self.count += 1
+        self.none.clear()
+
+    def end(self) -> None:
+        self.count -= 1
+        if self.count == 0:
+            self.none.set()
+
+    async def end_unanswered(self) -> None:
+        """Called by the library for a request that was cancelled."""
+        self.end()
+
+
+class _Stream:
+    """One direction of the connection, with the requests counted that pass."""
+
+    def __init__(self, stream: Any, calls: _UnderWay) -> None:
+        self._stream = stream
+        self._calls = calls
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+class _Source(_Stream):
+    """The incoming messages; their end waits for the answers to those that came before."""
+
+    def __init__(self, stream: Any, calls: _UnderWay, at_end: Callable[[], float]) -> None:
+        super().__init__(stream, calls)
+        self._at_end = at_end
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> SessionMessage | Exception:
+        try:
+            item: SessionMessage | Exception = await anext(self._stream)
+        except StopAsyncIteration:
+            await self._drain()
+            raise
+        if isinstance(item, SessionMessage) and isinstance(item.message, JSONRPCRequest):
+            self._calls.begin()
+            item.metadata = ServerMessageMetadata(on_request_unanswered=self._calls.end_unanswered)
+        return item
+
+    async def _drain(self) -> None:
+        if self._calls.count:
+            _log.info("the input ended; calls to finish: %s", self._calls.count)
+        try:
+            await asyncio.wait_for(self._calls.none.wait(), self._at_end())
+        except TimeoutError:
+            self._calls.given_up = True
+            _log.warning("calls under way were given up")
+
+
+class _Sink(_Stream):
+    """The outgoing messages; an answer ends its request once it is on its way."""
+
+    async def send(self, item: SessionMessage) -> None:
+        try:
+            await self._stream.send(item)
+        finally:
+            if isinstance(item.message, JSONRPCResponse | JSONRPCError):
+                self._calls.end()
+
+
+class _Input:
+    """The lines of a pipe, in the form that the library reads."""
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self._reader = reader
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            try:
+                line = await self._reader.readline()
+            except ValueError:
+                _log.warning("a message longer than %s bytes was dropped", LINE_LIMIT)
+                continue
+            if not line:
+                return
+            yield line
+
+
+class _Output:
+    """A pipe that is written to without a thread."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+
+    async def write(self, text: str) -> None:
+        self._writer.write(text.encode())
+
+    async def flush(self) -> None:
+        with contextlib.suppress(ConnectionError):  # the client is gone, which ends the input too
+            await self._writer.drain()
+
+
+class _WriteEnd(asyncio.streams.FlowControlMixin):
+    """Notices that the client reads no more."""
+
+    def __init__(self, on_lost: Callable[[], None]) -> None:
+        super().__init__()
+        self._on_lost = on_lost
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._on_lost()
+
+
+async def serve(server: MCPServer[Any], *, drain_s: float = DRAIN_S) -> bool:
+    """Serve until the input ends or a signal asks to stop; tell whether all calls were answered."""
+    if sys.platform == "win32" or not (_is_pipe(0) and _is_pipe(1)):
+        # A file, a terminal, or Windows: a thread sits in the read, so a signal can only kill.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        return await _run(server, stdio_server(), drain_s)
+    async with _pipes() as (source, sink):
+        return await _run(server, stdio_server(source, sink), drain_s)
+
+
+async def _run(
+    server: MCPServer[Any],
+    transport: contextlib.AbstractAsyncContextManager[tuple[Any, Any]],
+    drain_s: float,
+) -> bool:
+    low = server._lowlevel_server  # noqa: SLF001 - the public call takes no streams
+    calls = _UnderWay()
+    try:
+        async with asyncio.timeout(None) as limit:
+
+            def at_end() -> float:
+                limit.reschedule(asyncio.get_running_loop().time() + drain_s + _LAST_WORDS_S)
+                return drain_s
+
+            async with transport as (incoming, outgoing):
+                source, sink = _Source(incoming, calls, at_end), _Sink(outgoing, calls)
+                options = low.create_initialization_options()
+                await low.run(cast("Any", source), sink, options)
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        return False
+    return not calls.given_up
+
+
+def _is_pipe(fd: int) -> bool:
+    mode = os.fstat(fd).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+
+@contextlib.asynccontextmanager
+async def _pipes() -> AsyncIterator[tuple[Any, Any]]:
+    """Take stdin and stdout for the protocol; a stray print then lands on stderr."""
+    loop = asyncio.get_running_loop()
+    wire_in, wire_out = os.fdopen(os.dup(0), "rb", 0), os.fdopen(os.dup(1), "wb", 0)
+    reader = asyncio.StreamReader(limit=LINE_LIMIT)
+    read_end, _ = await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), wire_in
+    )
+
+    def end_input() -> None:
+        read_end.pause_reading()  # and not close: a client that still writes must not break on it
+        reader.feed_eof()
+
+    write_end, protocol = await loop.connect_write_pipe(lambda: _WriteEnd(end_input), wire_out)
+    write_end.set_write_buffer_limits(0)  # a flush waits until nothing is left to lose at exit
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    os.dup2(2, 1)
+    with _ending_on_signal(loop, end_input):
+        try:
+            writer = asyncio.StreamWriter(write_end, protocol, None, loop)
+            yield _Input(reader), _Output(writer)
+        finally:
+            read_end.close()
+            write_end.abort()
+            await asyncio.sleep(0)  # lets both say so
+
+
+@contextlib.contextmanager
+def _ending_on_signal(loop: asyncio.AbstractEventLoop, end: Callable[[], None]) -> Any:
+    signals = (signal.SIGTERM, signal.SIGINT)
+
+    def stop() -> None:
+        for number in signals:  # the second one is the system's business, whichever it is
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+        end()
+
+    for number in signals:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,1 @@
+"""The tools an assistant can call, one file each."""

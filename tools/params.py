@@ -1,0 +1,36 @@
+"""Arguments that several tools share, described once; lengths are checked, not published."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+
+def line(at_most: int) -> AfterValidator:
+    """Return the rule of a short text: printable, on one line, not empty, not too long."""
+
+    def check(value: str) -> str:
+        value = value.strip()
+        if not value or len(value) > at_most or not value.isprintable():
+            raise ValueError(f"must be 1 to {at_most} printable characters on one line")
+        return value
+
+    return AfterValidator(check)
+
+
+PatientId = Annotated[
+    str,
+    Field(
+        description="From find_patient, or typed: emr_id:…, se_personal_number:YYYYMMDDNNNN, "
+        "no_personal_number:…, nhs_number:…"
+    ),
+    line(130),
+]
+CareUnitId = Annotated[str, Field(description="Usually not needed"), line(96)]
+ResourceId = Annotated[str, Field(description="From list_care_units, or hsa_id:…"), line(130)]
+ServiceId = Annotated[str, Field(description="From list_care_units"), line(96)]
+EntryId = Annotated[str, line(96)]
+Name = Annotated[str, line(100)]
+BirthDate = Annotated[str, Field(description="YYYY-MM-DD"), line(10)]
+Moment = Annotated[str, line(35)]
