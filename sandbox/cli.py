@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import signal
 import sqlite3
 import sys
@@ -57,7 +58,7 @@ async def _serve(sandbox: Sandbox, options: argparse.Namespace) -> int:
                 _announce(sandbox, origin)
                 await stop.wait()
         except OSError as error:
-            return _fail(f"Port {options.port} cannot be used: {error.strerror or error}.")
+            return _fail(f"Port {options.port} cannot be used: {os.strerror(error.errno or 0)}.")
     return 0
 
 

@@ -1,4 +1,9 @@
-"""Faults to order: which requests are hit, how often, and by what."""
+"""Faults to order: which requests are hit, how often, and by what.
+
+`refuse` stands apart. A connection is refused before a request is known, so over a socket the
+listener is closed from the order on until the fault's seconds are over or it is lifted, whatever
+method, path and times say. In process it hits like any other fault, within its seconds.
+"""
 
 import re
 import time
@@ -7,6 +12,8 @@ from itertools import count
 from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from leyr_mcp.sandbox.routes import OPERATIONS
 
 Kind = Literal[
     "refuse",
@@ -91,6 +98,19 @@ class Fault(BaseModel):
             raise ValueError("not a regular expression") from error
         return value
 
+    @field_validator("method")
+    @classmethod
+    def _upper(cls, value: str | None) -> str | None:
+        return None if value is None else value.upper()
+
+    @field_validator("operation")
+    @classmethod
+    def _exists(cls, value: str | None) -> str | None:
+        known = [operation.id for operation in OPERATIONS]
+        if value is not None and value not in known:
+            raise ValueError(f"no operation; known: {', '.join(known)}")
+        return value
+
     @property
     def wait(self) -> float:
         """Seconds, given or usual for the kind."""
@@ -149,7 +169,7 @@ class Faults:
         return None
 
     def refused_for(self) -> float | None:
-        """Return for how many seconds connections are refused from now on, or none."""
+        """Return for how many seconds connections are still refused, or none."""
         waits = [
             since + fault.wait - self._monotonic()
             for fault, since in self._left.values()
