@@ -67,7 +67,8 @@ bench: setup
 	@$(PY) -m bench.run
 
 soak: setup
-	@SOAK=1 $(PY) -m pytest -q tests
+	@SOAK=1 $(PY) -m pytest -q
+	@$(PY) dev/fuzz_sandbox.py
 
 sandbox: setup
 	@$(VENV)/bin/leyr-mcp sandbox --port 8400

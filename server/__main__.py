@@ -34,6 +34,10 @@ def main() -> int:
             f"leyr-mcp: there is no command {command!r}; leyr-mcp --help lists them.\n"
         )
         return 2
+    return _run(command, argv)
+
+
+def _run(command: str, argv: list[str]) -> int:
     try:
         if command == "serve":
             _start_fast()
@@ -49,13 +53,16 @@ def main() -> int:
 
 
 def _help() -> int:
-    lines = ["leyr-mcp: an assistant's way into a clinic's health record.", "", "Commands:"]
-    lines += [f"  {name:9} {text}" for name, text in COMMANDS.items()]
-    lines += [
-        "",
-        "leyr-mcp COMMAND --help tells more. Settings are environment variables: see README.md.",
-    ]
-    sys.stdout.write("\n".join(lines) + "\n")
+    from leyr_mcp.server.cli.terminal import Screen  # noqa: PLC0415 - each path loads only its own
+
+    screen = Screen(sys.stdout)
+    screen.line("leyr-mcp: an assistant's way into a clinic's health record.")
+    screen.heading("Commands")
+    for name, text in COMMANDS.items():
+        screen.columns(f"  {screen.accent(name.ljust(9))} ", text, indent=12)
+    screen.line()
+    screen.paragraph("leyr-mcp COMMAND --help tells more.")
+    screen.paragraph("Settings are environment variables; README.md lists them.")
     return 0
 
 

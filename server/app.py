@@ -20,7 +20,7 @@ _EMBEDDED = "http://sandbox.localhost/api"
 # What the embedded sandbox is told; it is not a secret of anything.
 _SANDBOX_KEY = "sandbox"
 # So that a common call needs no care unit, as in a clinic that configured its own.
-_SANDBOX_UNITS = {"webdoc": "L0_1", "takecare": "10", "anitasystems": "L0_1"}
+_SANDBOX_UNITS = {"webdoc": "L0_1", "takecare": "10", "pasientsky": "L0_10"}
 
 Message = MutableMapping[str, Any]
 

@@ -114,7 +114,8 @@ class LeyrServer(MCPServer[Any]):
             found = await kind.read(self._context, at)
         except Exception as exc:
             raise _protocol_error(exc, f"resource {at.kind}", uri=str(uri)) from exc
-        return [ReadResourceContents(content=found.content, mime_type=found.mime_type, meta=None)]
+        meta = dict(self._context.meta) or None
+        return [ReadResourceContents(content=found.content, mime_type=found.mime_type, meta=meta)]
 
     async def list_prompts(self) -> list[Prompt]:
         """Return the prompts."""

@@ -241,7 +241,7 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
     known = [setting.name for setting in SETTINGS]
     for name in environ:
         if name.startswith("LEYR_") and name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
             hint = f" Did you mean {close[0]}?" if close else ""
             raise ConfigError(f"{name} is not a setting of this server.{hint}")
 

@@ -223,7 +223,8 @@ async def _pipes() -> AsyncIterator[tuple[Any, Any]]:
             yield _Input(reader), _Output(writer)
         finally:
             read_end.close()
-            write_end.abort()
+            if not write_end.is_closing():  # else it is gone already
+                write_end.abort()
             await asyncio.sleep(0)  # lets both say so
 
 

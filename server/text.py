@@ -24,6 +24,8 @@ _UNWANTED = re.compile(
     "\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\ud800-\udfff"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
+# Every way to end a line becomes a newline, or "1" and "0 mg" of two lines would read "10 mg".
+_BREAKS = re.compile("\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _JOINERS = re.compile("[\u200c\u200d]")
 # Scripts whose spelling needs joiners: Arabic, Syriac, Thaana, N'Ko, the Indic blocks, Mongolian.
 _JOINING = re.compile("[\u0600-\u07ff\u0840-\u08ff\u0900-\u0dff\u1000-\u109f\u1780-\u18af]")
@@ -45,12 +47,14 @@ def clean(raw: str, *, cap: int = NOTE_CAP) -> Cleaned:
     if raw.isascii() and raw.isprintable():
         text, removed = raw, 0
     else:
-        whole = raw.replace("\r\n", "\n").replace("\r", "\n")
+        whole = _BREAKS.sub("\n", raw)
         text = _UNWANTED.sub("", _ANSI.sub("", whole))
         text = _JOINERS.sub(lambda m: m[0] if _keeps_joiner(text, m.start()) else "", text)
         removed = len(whole) - len(text)
         text = unicodedata.normalize("NFC", text)
-    return Cleaned(text[:cap], removed, len(text) > cap)
+    if len(text) > cap:
+        return Cleaned(text[:cap].rstrip("\u200c\u200d"), removed, truncated=True)
+    return Cleaned(text, removed)
 
 
 def _keeps_joiner(text: str, at: int) -> bool:

@@ -20,6 +20,7 @@ from leyr_mcp.tools.spec import READS, ToolSpec
 from leyr_mcp.tools.times import parse_date
 
 _AT_MOST = 10
+_NOT_COMPARED = "The birth date is not in the record and could not be compared."
 _NATIONAL = ("se_personal_number:", "no_personal_number:", "nhs_number:")
 
 
@@ -62,7 +63,9 @@ async def handle(context: ToolContext, args: Input) -> Reply:
         raise InputError("Give patient_id, or first_name or last_name.", field="patient_id")
     unit = await context.units.resolve(args.care_unit_id)
     if ref is not None:
-        return _reply(context, [await _by_id(context, unit, ref, args, born)], unit, ref, "")
+        patient = await _by_id(context, unit, ref, args, born)
+        compared = born is None or birth_date_of(context, patient, ref) is not None
+        return _reply(context, [patient], unit, ref, "" if compared else _NOT_COMPARED)
     found = await context.ehr.find_patients(
         unit, first_name=args.first_name, last_name=args.last_name
     )

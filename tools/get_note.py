@@ -9,7 +9,8 @@ from typing_extensions import TypedDict
 
 from leyr_mcp.server.boundary import Arguments, Reply, ToolContext
 from leyr_mcp.server.ehr.identifiers import check_opaque
-from leyr_mcp.server.text import clean, fence, short
+from leyr_mcp.server.ehr.models import Note
+from leyr_mcp.server.text import NOTE_CAP, clean, fence, short
 from leyr_mcp.tools.list_notes import head, note_line
 from leyr_mcp.tools.params import CareUnitId, EntryId, PatientId
 from leyr_mcp.tools.spec import READS, ToolSpec
@@ -46,13 +47,7 @@ async def handle(context: ToolContext, args: Input) -> Reply:
     note_id = check_opaque(args.note_id, field="note_id")
     unit = await context.units.resolve(args.care_unit_id)
     note = await context.ehr.note(unit, patient, note_id)
-    content: dict[str, str] = {}
-    removed, truncated = 0, False
-    for name, value in (note.content or {}).items():
-        cleaned = clean(value)
-        content[short(name)] = cleaned.text
-        removed += cleaned.removed
-        truncated = truncated or cleaned.truncated
+    content, removed, truncated = cleaned_content(note, cap=NOTE_CAP)
     uri = note_uri(unit, str(patient), note_id)
     entry = head(context, note)
     data = Answer(
@@ -74,6 +69,20 @@ async def handle(context: ToolContext, args: Input) -> Reply:
     if removed:
         lines.append(f"{removed} invisible characters were left out.")
     return Reply(data, "\n".join(lines))
+
+
+def cleaned_content(note: Note, *, cap: int) -> tuple[dict[str, str], int, bool]:
+    """Return a note's fields cleaned, how many characters that removed, and whether one was cut."""
+    content: dict[str, str] = {}
+    removed, truncated = 0, False
+    for name, value in (note.content or {}).items():
+        key, cleaned = short(name), clean(value, cap=cap)
+        while key in content:  # cleaning made two names equal; no field may get lost by that
+            key += "'"
+        content[key] = cleaned.text
+        removed += cleaned.removed
+        truncated = truncated or cleaned.truncated
+    return content, removed, truncated
 
 
 def body_text(content: dict[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime, timedelta
 from typing import Annotated, NotRequired
 
@@ -9,8 +10,10 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from leyr_mcp.server.boundary import Arguments, Reply, ToolContext
+from leyr_mcp.server.ehr.identifiers import PatientRef
 from leyr_mcp.server.ehr.models import Appointment
 from leyr_mcp.server.ehr.port import Window
+from leyr_mcp.server.errors import InputError
 from leyr_mcp.server.text import REASON_CAP, fence, short
 from leyr_mcp.tools.params import CareUnitId, Moment, PatientId, ResourceId
 from leyr_mcp.tools.spec import READS, ToolSpec
@@ -103,7 +106,7 @@ def _entry(context: ToolContext, found: Appointment) -> AppointmentEntry:
         status=short(found.status),
     )
     if found.patient_id:
-        entry["patient_id"] = short(found.patient_id)
+        entry["patient_id"] = _patient_id(context, found.patient_id)
     if found.resource_id:
         entry["resource_id"] = short(found.resource_id)
     if found.healthcare_service_id:
@@ -111,6 +114,13 @@ def _entry(context: ToolContext, found: Appointment) -> AppointmentEntry:
     if found.comment:
         entry["comment"] = short(found.comment, cap=REASON_CAP)
     return entry
+
+
+def _patient_id(context: ToolContext, raw: str) -> str:
+    """Return a patient's id with its type, as the other tools take it."""
+    with contextlib.suppress(InputError):
+        return str(context.patient_ref(raw) if ":" in raw else PatientRef("emr_id", raw))
+    return short(raw)
 
 
 def _lines(

@@ -11,7 +11,7 @@ from leyr_mcp.server.ehr.models import Document, Note
 from leyr_mcp.server.text import short
 from leyr_mcp.tools.params import CareUnitId, PatientId
 from leyr_mcp.tools.spec import READS, ToolSpec
-from leyr_mcp.tools.times import written
+from leyr_mcp.tools.times import order, written
 
 _AT_MOST = 50
 
@@ -71,7 +71,7 @@ async def handle(context: ToolContext, args: Input) -> Reply:
 
 def newest_first(context: ToolContext, found: list[E]) -> list[E]:
     """Return entries by when they were made; those that do not say come last."""
-    return sorted(found, key=lambda e: written(e.created_at, context.zone) or "", reverse=True)
+    return sorted(found, key=lambda e: order(e.created_at, context.zone), reverse=True)
 
 
 def head(context: ToolContext, note: Note) -> NoteEntry:

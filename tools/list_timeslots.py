@@ -24,7 +24,7 @@ _DEFAULT_DAYS = 7
 _MOST_DAYS = 92
 _NOON, _EVENING = 12, 17
 
-Key = tuple[datetime, str, str]
+Key = tuple[datetime, str, str, int]  # start, resource, service, seconds
 
 
 class SlotEntry(TypedDict):
@@ -122,7 +122,8 @@ def _part_of_day(context: ToolContext, slot: Timeslot) -> str:
 
 
 def _key(slot: Timeslot) -> Key:
-    return slot.start, slot.resource_id or "", slot.healthcare_service_id or ""
+    seconds = int((slot.end - slot.start).total_seconds())
+    return slot.start, slot.resource_id or "", slot.healthcare_service_id or "", seconds
 
 
 def _cursor(slot: Timeslot) -> str:
@@ -130,25 +131,26 @@ def _cursor(slot: Timeslot) -> str:
 
     It stays right when slots before it are taken meanwhile.
     """
-    start, resource, service = _key(slot)
-    return base64.urlsafe_b64encode(f"{start.isoformat()}|{resource}|{service}".encode()).decode()
+    start, *rest = _key(slot)
+    place = "|".join((start.isoformat(), *map(str, rest)))
+    return base64.urlsafe_b64encode(place.encode()).decode()
 
 
 def _read_cursor(cursor: str) -> Key:
     try:
-        start, resource, service = (
+        start, resource, service, length = (
             base64.urlsafe_b64decode(cursor.encode("ascii")).decode().split("|")
         )
-        moment = datetime.fromisoformat(start)
+        moment, seconds = datetime.fromisoformat(start), int(length)
     except (ValueError, binascii.Error):
-        moment = datetime.min  # noqa: DTZ901 - naive, so refused below
+        moment, seconds = datetime.min, 0  # noqa: DTZ901 - naive, so refused below
     if moment.tzinfo is None:
         raise InputError(
             "cursor is not one that this tool gave.",
             field="cursor",
             next_step="Call again without cursor.",
         )
-    return moment, resource, service
+    return moment, resource, service, seconds
 
 
 async def _entries(context: ToolContext, unit: str, page: list[Timeslot]) -> list[SlotEntry]:

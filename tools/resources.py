@@ -10,7 +10,6 @@ from mcp.types import ResourceTemplate
 from leyr_mcp.server.boundary import ToolContext
 from leyr_mcp.server.ehr.identifiers import check_opaque
 from leyr_mcp.server.errors import UpstreamNotFoundError
-from leyr_mcp.server.text import clean
 from leyr_mcp.tools import find_patient, get_document, get_note
 from leyr_mcp.tools.uris import DOCUMENT, NOTE, PATIENT, Address
 
@@ -34,7 +33,7 @@ async def _note(context: ToolContext, at: Address) -> Content:
     ref = context.patient_ref(at.patient_id)
     unit = check_opaque(at.care_unit_id, field="care_unit_id")
     note = await context.ehr.note(unit, ref, check_opaque(at.entry_id, field="note_id"))
-    content = {k: clean(v, cap=_WHOLE).text for k, v in (note.content or {}).items()}
+    content, _, _ = get_note.cleaned_content(note, cap=_WHOLE)
     return Content(get_note.body_text(content) if content else "", "text/plain")
 
 

@@ -14,6 +14,7 @@ _TIME = re.compile(
     r"(?P<offset>[Zz]|[+-][0-9]{2}:[0-9]{2})?"
 )
 _YEARS = range(1900, 2200)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse_date(raw: str, *, field: str) -> date:
@@ -86,12 +87,12 @@ def local_midnight(day: date, *, zone: ZoneInfo, field: str) -> datetime:
 
 def iso(moment: datetime, zone: ZoneInfo) -> str:
     """Return an instant in local time with its offset, as every tool takes it back."""
-    return moment.astimezone(zone).isoformat(timespec="seconds")
+    return _local(moment, zone).isoformat(timespec="seconds")
 
 
 def day_line(moment: datetime, zone: ZoneInfo) -> str:
     """Return the heading of a day: weekday, date, zone and offset."""
-    local = moment.astimezone(zone)
+    local = _local(moment, zone)
     return f"{local:%a} {local:%Y-%m-%d} ({zone.key}, UTC{offset(local)})"
 
 
@@ -102,7 +103,7 @@ def offset(local: datetime) -> str:
 
 def clock(moment: datetime, zone: ZoneInfo) -> str:
     """Return the local time of day."""
-    return f"{moment.astimezone(zone):%H:%M}"
+    return f"{_local(moment, zone):%H:%M}"
 
 
 def written(moment: datetime | None, zone: ZoneInfo) -> str | None:
@@ -110,4 +111,20 @@ def written(moment: datetime | None, zone: ZoneInfo) -> str | None:
     if moment is None:
         return None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=zone)
-    return aware.astimezone(zone).isoformat(timespec="minutes")
+    return _local(aware, zone).isoformat(timespec="minutes")
+
+
+def order(moment: datetime | None, zone: ZoneInfo) -> float:
+    """Return a number that sorts entries by when they were made, those that do not say first."""
+    if moment is None:
+        return float("-inf")
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=zone)
+    return (aware - _EPOCH).total_seconds()
+
+
+def _local(moment: datetime, zone: ZoneInfo) -> datetime:
+    """Return an instant in local time; one at the calendar's end, which means never, as it is."""
+    try:
+        return moment.astimezone(zone)
+    except OverflowError:
+        return moment

@@ -22,6 +22,7 @@ from leyr_mcp.server.settings import Settings, load
 Level = Literal["ok", "note", "fail"]
 
 _SKEW_S = 60.0
+_INDENT = 21
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +58,23 @@ def main(argv: list[str]) -> int:
 async def _examine(settings: Settings, app: App) -> list[Check]:
     checks = _settings(settings)
     try:
-        checks += await _record(settings, app)
-        checks += [_capabilities(app.ehr.capabilities, settings.emr), _clock(app)]
+        found = await _record(settings, app)
+    except Exception as exc:  # noqa: BLE001 - a check that breaks is a finding, not an end
+        found = [Check("record system", "fail", f"this server failed: {logs.location(exc)}")]
     finally:
         await app.close()
+    checks += [*found, _capabilities(app.ehr.capabilities, settings.emr)]
+    if settings.backend == "leyr" and all(check.level != "fail" for check in found):
+        checks.append(_clock(app))
     return checks
 
 
 def _settings(settings: Settings) -> list[Check]:
     if settings.backend == "sandbox":
-        mode = f"sandbox ({settings.emr}); no credentials are set, so no real record is reached"
+        mode = f"sandbox ({settings.emr}): invented patients, no real record is reached"
     else:
         mode = f"Leyr ({settings.emr})"
-    checks = [Check("settings", "ok", f"backend: {mode}; zone {settings.timezone.key}")]
+    checks = [Check("settings", "ok", f"{mode}; times in {settings.timezone.key}")]
     if settings.backend == "leyr" and settings.environment is None:
         checks.append(
             Check(
@@ -91,11 +96,7 @@ async def _record(settings: Settings, app: App) -> list[Check]:
     try:
         units = await app.context.units.all()
     except LeyrMcpError as exc:
-        reached = exc.code not in ("upstream_unreachable", "upstream_busy")
-        checks = [Check("connection", "ok" if reached else "fail", "" if reached else exc.message)]
-        if reached:
-            checks.append(Check("credentials", "fail", f"{exc.message} {exc.next_step}"))
-        return checks
+        return _refused(exc)
     ids = ", ".join(unit.id for unit in units[:10])
     checks = [
         Check("connection", "ok", "the record system answers"),
@@ -110,6 +111,19 @@ async def _record(settings: Settings, app: App) -> list[Check]:
             Check("care unit", "note", "LEYR_CARE_UNIT_ID is unset: every call must name one.")
         )
     return checks
+
+
+def _refused(exc: LeyrMcpError) -> list[Check]:
+    """Return what an operator can do where the care units were not given."""
+    if exc.code in ("upstream_unreachable", "upstream_busy", "upstream_bad_response"):
+        advice = "Check LEYR_BASE_URL and the network."
+        return [Check("connection", "fail", f"{exc.message} {advice}")]
+    answers = Check("connection", "ok", "the record system answers")
+    if exc.code == "upstream_auth":
+        advice = "Check LEYR_CLIENT_ID and LEYR_CLIENT_SECRET."
+        return [answers, Check("credentials", "fail", f"{exc.message} {advice}")]
+    advice = "Check LEYR_EMR, and that Leyr has opened it to you."
+    return [answers, Check("record system", "fail", f"{exc.message} {advice}")]
 
 
 def _capabilities(known: Capabilities, emr: str) -> Check:
@@ -137,16 +151,29 @@ def _clock(app: App) -> Check:
     if skew is None:
         return Check("clock", "ok", "the record system tells no time to compare with")
     if abs(skew) > _SKEW_S:
-        return Check("clock", "fail", f"this machine is {skew:+.0f} s off; set its clock")
+        way = "ahead of" if skew > 0 else "behind"
+        text = f"this machine is {abs(skew):.0f} s {way} the record system; set its clock"
+        return Check("clock", "fail", text)
     return Check("clock", "ok", f"within {abs(skew):.0f} s of the record system's")
 
 
 def _show(checks: list[Check], *, as_json: bool) -> None:
+    failed = sum(check.level == "fail" for check in checks)
     if as_json:
-        found = {"version": VERSION, "checks": [asdict(check) for check in checks]}
+        found = {
+            "version": VERSION,
+            "ok": not failed,
+            "checks": [asdict(check) for check in checks],
+        }
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
         return
     screen = Screen(sys.stdout)
     marks = {"ok": screen.good("ok  "), "note": screen.warn("note"), "fail": screen.bad("FAIL")}
     for check in checks:
-        screen.line(f"{marks[check.level]}  {screen.bold(check.name.ljust(13))} {check.message}")
+        lead = f"{marks[check.level]}  {screen.bold(check.name.ljust(13))}  "
+        screen.columns(lead, check.message, indent=_INDENT)
+    screen.line()
+    if failed:
+        screen.paragraph(f"{failed} of {len(checks)} checks failed.")
+    else:
+        screen.paragraph("Ready to serve. Connect Claude Desktop: leyr-mcp install claude-desktop")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import sys
 
 from leyr_mcp.server import VERSION, logs, stdio
@@ -33,6 +34,7 @@ def main(argv: list[str]) -> int:
         return 2
     mode = "sandbox" if app.sandbox else "leyr"
     _log.info("leyr-mcp %s serves over stdio (%s, %s)", VERSION, mode, settings.emr)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is under way before it serves
     if sys.stdin.isatty():
         sys.stderr.write(
             "leyr-mcp: waiting for an MCP client on stdin; Ctrl-C ends it. "

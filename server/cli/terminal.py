@@ -37,6 +37,13 @@ class Screen:
         """Write a name and what belongs to it, in two columns."""
         self.line(f"  {self.bold(name.ljust(width))} {text}")
 
+    def columns(self, lead: str, text: str, *, indent: int) -> None:
+        """Write text wrapped from a column on, after a lead that is as wide (colour apart)."""
+        rows = textwrap.wrap(text, max(30, self.width - indent), break_on_hyphens=False) or [""]
+        self.line(f"{lead}{rows[0]}".rstrip())
+        for row in rows[1:]:
+            self.line(f"{' ' * indent}{row}")
+
     def paragraph(self, text: str, *, indent: int = 0) -> None:
         """Write text wrapped to the width, keeping its own line breaks."""
         pad = " " * indent

@@ -16,7 +16,7 @@ from leyr_mcp.sandbox.app import Sandbox
 from leyr_mcp.sandbox.routes import OPERATIONS
 from tests.sandbox.kit import CREDENTIALS, NOW, ORIGIN, TOLVAN, client_of
 
-EXAMPLES = int(os.environ.get("SANDBOX_EXAMPLES", "12"))
+EXAMPLES = 500 if os.environ.get("SOAK") == "1" else 12
 
 # The document states shapes. Well-formed requests may still be refused for their meaning, with 400;
 # these two operations refuse some combinations of optional fields.

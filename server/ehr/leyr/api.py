@@ -11,7 +11,7 @@ from pydantic_core import from_json, to_json
 from leyr_mcp.server.ehr.capabilities import Capabilities
 from leyr_mcp.server.ehr.identifiers import PatientRef, ResourceRef
 from leyr_mcp.server.ehr.transport import BODY_LIMIT, Answer, Transport
-from leyr_mcp.server.errors import UpstreamContractError, UpstreamNotSupportedError
+from leyr_mcp.server.errors import InputError, UpstreamContractError, UpstreamNotSupportedError
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -82,7 +82,7 @@ class LeyrApi:
         repeatable: bool = False,
     ) -> M:
         answer = await self._transport.send(
-            method, segments, body=to_json(body), deadline_s=WRITE_DEADLINE_S, repeatable=repeatable
+            method, segments, body=encoded(body), deadline_s=WRITE_DEADLINE_S, repeatable=repeatable
         )
         return parse_one(model, answer)
 
@@ -118,6 +118,18 @@ def _json(answer: Answer) -> Any:
         return from_json(answer.body)
     except ValueError as exc:
         raise UpstreamContractError(_UNREADABLE) from exc
+
+
+def encoded(body: dict[str, Any]) -> bytes:
+    """Return a body as JSON.
+
+    Raises:
+        InputError: A text in it cannot be sent.
+    """
+    try:
+        return to_json(body)
+    except ValueError:  # half a character: Python's JSON reader lets one through
+        raise InputError("A text holds characters that cannot be sent.") from None
 
 
 def present(**fields: Any) -> dict[str, Any]:

@@ -6,10 +6,8 @@ import base64
 from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any
 
-from pydantic_core import to_json
-
 from leyr_mcp.server.ehr.identifiers import PatientRef
-from leyr_mcp.server.ehr.leyr.api import LeyrApi, parse_one, present
+from leyr_mcp.server.ehr.leyr.api import LeyrApi, encoded, parse_one, present
 from leyr_mcp.server.ehr.models import Document
 from leyr_mcp.server.ehr.port import NewDocument
 from leyr_mcp.server.ehr.transport import DOCUMENT_LIMIT
@@ -62,7 +60,7 @@ class Base64Body:
     """A JSON object whose first field is base64, encoded piece by piece; memory stays flat."""
 
     def __init__(self, chunks: AsyncIterable[bytes], size: int, fields: dict[str, Any]) -> None:
-        head, _, tail = to_json(fields).partition(_MARK.encode())
+        head, _, tail = encoded(fields).partition(_MARK.encode())
         self._chunks = chunks
         self._size = size
         self._head = head
