@@ -128,7 +128,10 @@ class Listener:
 
     def _listen(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        return socket.create_server((self._host, self._port), family=family, backlog=BACKLOG)
+        sock = socket.create_server((self._host, self._port), family=family, backlog=BACKLOG)
+        # Made by create_server, its protocol number is 0, and then asyncio leaves Nagle's wait on.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
 
     async def _attach(self, sock: socket.socket) -> None:
         loop = asyncio.get_running_loop()

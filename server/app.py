@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from leyr_mcp.server.boundary import MODE_META, ToolContext
+from leyr_mcp.server.ehr.capabilities import EMRS
 from leyr_mcp.server.ehr.leyr.backend import LeyrEhr, connect
 from leyr_mcp.server.ehr.units import Units
 from leyr_mcp.server.errors import ConfigError
@@ -106,6 +107,8 @@ def build(
     """
     sandbox = None
     if settings.backend == "sandbox":
+        if settings.emr not in EMRS:
+            raise ConfigError(f"LEYR_EMR: the sandbox knows only {', '.join(EMRS)}.")
         folder = None if sandbox_in_memory else _state_folder(settings.state_dir)
         sandbox = EmbeddedSandbox(settings.emr, folder, clock)
         ehr = connect(

@@ -27,7 +27,9 @@ CODES: dict[str, CodeInfo] = {
     "wrong_environment": CodeInfo("Tell the user; do not try another number.", "no"),
     "patient_not_found": CodeInfo("Ask the user for another identifier or the full name.", "no"),
     "patient_ambiguous": CodeInfo("Ask the user for the birth date or another identifier.", "no"),
-    "patient_mismatch": CodeInfo("Stop and show both to the user; do not go on with either.", "no"),
+    "patient_mismatch": CodeInfo(
+        "Tell the user that the two do not belong together, and ask which is right.", "no"
+    ),
     "not_found": CodeInfo("Start again from the search or the list.", "no"),
     "not_supported": CodeInfo("Tell the user that this record system cannot do it.", "no"),
     "upstream_refused": CodeInfo("Tell the user that the record system refused it.", "no"),

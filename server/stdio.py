@@ -21,7 +21,7 @@ from typing import Any, Self, cast
 from mcp.server import MCPServer
 from mcp.server.stdio import stdio_server
 from mcp.shared.message import ServerMessageMetadata, SessionMessage
-from mcp.types import JSONRPCError, JSONRPCRequest, JSONRPCResponse
+from mcp.types import JSONRPCError, JSONRPCRequest, JSONRPCResponse, jsonrpc_message_adapter
 
 LINE_LIMIT = 32 * 1024 * 1024
 DRAIN_S = 10.0
@@ -113,36 +113,38 @@ class _Sink(_Stream):
                 self._calls.end()
 
 
-class _Input:
-    """The lines of a pipe, in the form that the library reads."""
+async def _messages(reader: asyncio.StreamReader) -> AsyncIterator[SessionMessage | Exception]:
+    """The messages of a pipe, one a line; a line that is none comes as the error it is."""
+    while True:
+        try:
+            line = await reader.readline()
+        except ValueError:
+            _log.warning("a message longer than %s bytes was dropped", LINE_LIMIT)
+            continue
+        if not line:
+            return
+        item: SessionMessage | Exception
+        try:
+            item = SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False))
+        except ValueError as exc:
+            item = exc
+        yield item
 
-    def __init__(self, reader: asyncio.StreamReader) -> None:
-        self._reader = reader
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while True:
-            try:
-                line = await self._reader.readline()
-            except ValueError:
-                _log.warning("a message longer than %s bytes was dropped", LINE_LIMIT)
-                continue
-            if not line:
-                return
-            yield line
-
-
-class _Output:
-    """A pipe that is written to without a thread."""
+class _Lines:
+    """A pipe that messages are written to without a thread."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
 
-    async def write(self, text: str) -> None:
-        self._writer.write(text.encode())
-
-    async def flush(self) -> None:
+    async def send(self, item: SessionMessage) -> None:
+        text = item.message.model_dump_json(by_alias=True, exclude_unset=True)
+        self._writer.write(text.encode() + b"\n")
         with contextlib.suppress(ConnectionError):  # the client is gone, which ends the input too
             await self._writer.drain()
+
+    async def aclose(self) -> None:
+        """Nothing: the pipe is closed when the process ends its work."""
 
 
 class _WriteEnd(asyncio.streams.FlowControlMixin):
@@ -163,8 +165,7 @@ async def serve(server: MCPServer[Any], *, drain_s: float = DRAIN_S) -> bool:
         # A file, a terminal, or Windows: a thread sits in the read, so a signal can only kill.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         return await _run(server, stdio_server(), drain_s)
-    async with _pipes() as (source, sink):
-        return await _run(server, stdio_server(source, sink), drain_s)
+    return await _run(server, _pipes(), drain_s)
 
 
 async def _run(
@@ -220,7 +221,7 @@ async def _pipes() -> AsyncIterator[tuple[Any, Any]]:
     with _ending_on_signal(loop, end_input):
         try:
             writer = asyncio.StreamWriter(write_end, protocol, None, loop)
-            yield _Input(reader), _Output(writer)
+            yield _messages(reader), _Lines(writer)
         finally:
             read_end.close()
             if not write_end.is_closing():  # else it is gone already

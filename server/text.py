@@ -79,6 +79,16 @@ def plain(text: str) -> str:
     return text
 
 
+def quoted(text: str) -> str:
+    """Return a short text in quotation marks that it cannot close."""
+    return '"' + text.replace('"', "'") + '"'
+
+
+def named(id_name: str, entry_id: str, name: str | None) -> str:
+    """Return an id with what people call it, as `resource_id 1021 "Läkare Ehn"`."""
+    return f"{id_name} {entry_id} {quoted(name)}" if name else f"{id_name} {entry_id}"
+
+
 def fence(text: str, *, source: str) -> str:
     """Return free text between markers that it cannot forge, with one sentence that it is data."""
     mark = secrets.token_hex(4)

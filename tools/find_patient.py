@@ -13,8 +13,8 @@ from typing_extensions import TypedDict
 from leyr_mcp.server.boundary import Arguments, Reply, ToolContext
 from leyr_mcp.server.ehr.identifiers import PatientRef, mask_national_number
 from leyr_mcp.server.ehr.models import Patient
-from leyr_mcp.server.errors import InputError, LeyrMcpError, UpstreamContractError
-from leyr_mcp.server.text import short
+from leyr_mcp.server.errors import InputError, LeyrMcpError
+from leyr_mcp.server.text import named, short
 from leyr_mcp.tools.params import BirthDate, CareUnitId, Name, PatientId
 from leyr_mcp.tools.spec import READS, ToolSpec
 from leyr_mcp.tools.times import parse_date
@@ -65,11 +65,11 @@ async def handle(context: ToolContext, args: Input) -> Reply:
     if ref is not None:
         patient = await _by_id(context, unit, ref, args, born)
         compared = born is None or birth_date_of(context, patient, ref) is not None
-        return _reply(context, [patient], unit, ref, "" if compared else _NOT_COMPARED)
+        return _reply(context, [patient], unit, ref, None if compared else _NOT_COMPARED)
     found = await context.ehr.find_patients(
         unit, first_name=args.first_name, last_name=args.last_name
     )
-    note = ""
+    note = None
     if born is not None:
         known = {id(p): birth_date_of(context, p, None) for p in found}
         found = [p for p in found if known[id(p)] in (None, born)]
@@ -105,16 +105,24 @@ async def _by_id(
 
 
 def _reply(
-    context: ToolContext, found: list[Patient], unit: str, ref: PatientRef | None, note: str
+    context: ToolContext,
+    found: list[Patient],
+    unit: str,
+    ref: PatientRef | None,
+    note: str | None,
 ) -> Reply:
-    entries = [entry(context, patient, ref) for patient in found[:_AT_MOST]]
-    total, truncated = len(found), len(found) > _AT_MOST
+    usable = [e for e in (entry(context, patient, ref) for patient in found) if e is not None]
+    entries = usable[:_AT_MOST]
+    total, truncated = len(usable), len(usable) > _AT_MOST
     lines = [line(e) for e in entries]
     if note:
         lines.append(note)
+    if len(found) > total:
+        lines.append(f"{len(found) - total} more match but have no identifier that can be used.")
     if not entries:
         lines.append(
-            "No patient matches. Next: ask the user to check the spelling, or for an identifier."
+            "No patient matches. Next: ask the user to check the spelling and the birth date, or "
+            "for an identifier."
         )
     elif truncated:
         lines.append(
@@ -130,19 +138,22 @@ def _reply(
     return Reply(data, "\n".join(lines))
 
 
-def entry(context: ToolContext, patient: Patient, ref: PatientRef | None) -> PatientEntry:
-    """Return a patient as the caller sees them."""
-    found = PatientEntry(patient_id=_usable_id(context, patient, ref))
-    born = birth_date_of(context, patient, ref)
+def entry(context: ToolContext, patient: Patient, ref: PatientRef | None) -> PatientEntry | None:
+    """Return a patient as the caller sees them; None without an identifier that can be used."""
+    number = _national(context, patient.external_id)
+    usable = _usable_id(patient, ref or number)
+    if usable is None:
+        return None
+    found = PatientEntry(patient_id=usable)
+    born = _born(patient, ref, number)
+    masked = number.masked if number else mask_national_number(patient.external_id or "")
     shown: dict[str, str | None] = {
         "id": short(patient.id) if patient.id else None,
         "emr_id": short(patient.emr_id) if patient.emr_id else None,
         "first_name": short(patient.first_name) if patient.first_name else None,
         "last_name": short(patient.last_name) if patient.last_name else None,
         "birth_date": born.isoformat() if born else None,
-        "national_number": mask_national_number(patient.external_id)
-        if patient.external_id
-        else None,
+        "national_number": masked,
     }
     found.update({k: v for k, v in shown.items() if v})  # type: ignore[typeddict-item]  # same keys
     return found
@@ -150,9 +161,9 @@ def entry(context: ToolContext, patient: Patient, ref: PatientRef | None) -> Pat
 
 def line(found: PatientEntry) -> str:
     """Return one patient on one line of text, with every value of the entry."""
-    name = " ".join(filter(None, (found.get("first_name"), found.get("last_name")))) or "unnamed"
+    name = " ".join(filter(None, (found.get("first_name"), found.get("last_name"))))
     parts = [
-        f"patient_id {found['patient_id']}: {name}",
+        named("patient_id", found["patient_id"], name),
         f"born {found['birth_date']}" if "birth_date" in found else "birth date unknown",
     ]
     if "national_number" in found:
@@ -164,25 +175,23 @@ def line(found: PatientEntry) -> str:
     return ", ".join(parts)
 
 
-def _usable_id(context: ToolContext, patient: Patient, ref: PatientRef | None) -> str:
+def _usable_id(patient: Patient, otherwise: PatientRef | None) -> str | None:
     """Return the identifier to use from here on: never Leyr's own id, which no path takes."""
     if patient.emr_id:
         with contextlib.suppress(InputError):
             return str(PatientRef("emr_id", patient.emr_id))
-    if ref is not None:
-        return str(ref)
-    typed = _national(context, patient.external_id)
-    if typed is None:
-        raise UpstreamContractError("The record system gave a patient without a usable identifier.")
-    return str(typed)
+    return str(otherwise) if otherwise else None
 
 
 def birth_date_of(context: ToolContext, patient: Patient, ref: PatientRef | None) -> date | None:
     """Return the birth date: the register's, else the one in a checked national number."""
+    return _born(patient, ref, _national(context, patient.external_id))
+
+
+def _born(patient: Patient, *numbers: PatientRef | None) -> date | None:
     if patient.birth_date is not None:
         return patient.birth_date
-    number = ref if ref is not None and ref.birth_date else _national(context, patient.external_id)
-    return number.birth_date if number else None
+    return next((n.birth_date for n in numbers if n is not None and n.birth_date), None)
 
 
 def _national(context: ToolContext, number: str | None) -> PatientRef | None:

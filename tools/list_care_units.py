@@ -8,7 +8,7 @@ from typing import NotRequired
 from typing_extensions import TypedDict
 
 from leyr_mcp.server.boundary import Arguments, Reply, ToolContext
-from leyr_mcp.server.text import short
+from leyr_mcp.server.text import named, short
 from leyr_mcp.tools.spec import READS, ToolSpec
 
 _AT_MOST = 50
@@ -56,11 +56,9 @@ async def handle(context: ToolContext, _: Input) -> Reply:
         if unit.name:
             entry["name"] = short(unit.name)
         entries.append(entry)
-        lines.append(f"care_unit_id {entry['care_unit_id']}: {entry.get('name', 'unnamed')}")
-        lines += [f"  resource_id {r['id']}: {r.get('name', 'unnamed')}" for r in resources]
-        lines += [
-            f"  healthcare_service_id {s['id']}: {s.get('name', 'unnamed')}" for s in services
-        ]
+        lines.append(named("care_unit_id", entry["care_unit_id"], entry.get("name")))
+        lines += ["  " + named("resource_id", r["id"], r.get("name")) for r in resources]
+        lines += ["  " + named("healthcare_service_id", s["id"], s.get("name")) for s in services]
     truncated = len(found) > _AT_MOST
     if truncated:
         lines.append(f"Only the first {_AT_MOST} of {len(found)} care units are shown.")

@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 
 from leyr_mcp.server.boundary import Arguments, Reply, ToolContext
 from leyr_mcp.server.ehr.models import Document
-from leyr_mcp.server.text import short
+from leyr_mcp.server.text import named, quoted, short
 from leyr_mcp.tools.list_notes import newest_first
 from leyr_mcp.tools.params import CareUnitId, PatientId
 from leyr_mcp.tools.spec import READS, ToolSpec
@@ -84,9 +84,9 @@ def head(context: ToolContext, document: Document) -> DocumentEntry:
 
 def document_line(entry: DocumentEntry) -> str:
     """Return a document on one line of text, with every value of the entry."""
-    parts = [f"document_id {entry['document_id']}: {entry.get('title', 'untitled')}"]
+    parts = [named("document_id", entry["document_id"], entry.get("title"))]
     parts += [f"{entry['format']}"] if "format" in entry else []
-    parts += [f"type {entry['type']}"] if "type" in entry else []
+    parts += [f"type {quoted(entry['type'])}"] if "type" in entry else []
     parts += [f"{entry['created_at']}"] if "created_at" in entry else []
     return ", ".join(parts)
 

@@ -8,7 +8,8 @@ from typing_extensions import TypedDict
 
 from leyr_mcp.server.boundary import Arguments, Reply, ToolContext
 from leyr_mcp.server.ehr.models import Document, Note
-from leyr_mcp.server.text import short
+from leyr_mcp.server.ehr.units import NO_NAMES, Names
+from leyr_mcp.server.text import named, short
 from leyr_mcp.tools.params import CareUnitId, PatientId
 from leyr_mcp.tools.spec import READS, ToolSpec
 from leyr_mcp.tools.times import order, written
@@ -26,6 +27,7 @@ class NoteEntry(TypedDict):
     created_at: NotRequired[str]
     template_id: NotRequired[str]
     created_by_id: NotRequired[str]
+    created_by: NotRequired[str]
 
 
 class Answer(TypedDict):
@@ -50,7 +52,8 @@ async def handle(context: ToolContext, args: Input) -> Reply:
     patient = context.patient_ref(args.patient_id)
     unit = await context.units.resolve(args.care_unit_id)
     found = newest_first(context, await context.ehr.notes(unit, patient))
-    entries = [head(context, note) for note in found[:_AT_MOST]]
+    names = await context.units.names(unit) if found else NO_NAMES
+    entries = [head(context, note, names) for note in found[:_AT_MOST]]
     lines = [note_line(entry) for entry in entries]
     if len(found) > _AT_MOST:
         lines.append(f"{len(found)} in all, the newest {_AT_MOST} are shown.")
@@ -74,7 +77,7 @@ def newest_first(context: ToolContext, found: list[E]) -> list[E]:
     return sorted(found, key=lambda e: order(e.created_at, context.zone), reverse=True)
 
 
-def head(context: ToolContext, note: Note) -> NoteEntry:
+def head(context: ToolContext, note: Note, names: Names) -> NoteEntry:
     """Return what is known of a note besides its text."""
     entry = NoteEntry(note_id=short(note.id))
     if note.title:
@@ -85,15 +88,18 @@ def head(context: ToolContext, note: Note) -> NoteEntry:
         entry["template_id"] = short(note.template_id)
     if note.created_by_id:
         entry["created_by_id"] = short(note.created_by_id)
+        if name := names.resources.get(note.created_by_id):
+            entry["created_by"] = name
     return entry
 
 
 def note_line(entry: NoteEntry) -> str:
     """Return a note on one line of text, with every value of the entry."""
-    parts = [f"note_id {entry['note_id']}: {entry.get('title', 'untitled')}"]
+    parts = [named("note_id", entry["note_id"], entry.get("title"))]
     parts += [f"{entry['created_at']}"] if "created_at" in entry else []
     parts += [f"template_id {entry['template_id']}"] if "template_id" in entry else []
-    parts += [f"created_by_id {entry['created_by_id']}"] if "created_by_id" in entry else []
+    if "created_by_id" in entry:
+        parts.append(named("created_by_id", entry["created_by_id"], entry.get("created_by")))
     return ", ".join(parts)
 
 

@@ -15,7 +15,7 @@ from leyr_mcp.server.boundary import Arguments, Reply, ToolContext
 from leyr_mcp.server.ehr.models import Timeslot
 from leyr_mcp.server.ehr.port import Window
 from leyr_mcp.server.errors import InputError
-from leyr_mcp.server.text import short
+from leyr_mcp.server.text import named, short
 from leyr_mcp.tools.params import CareUnitId, Moment, ResourceId, ServiceId, line
 from leyr_mcp.tools.spec import READS, ToolSpec
 from leyr_mcp.tools.times import clock, day_line, iso, parse_moment
@@ -156,19 +156,17 @@ def _read_cursor(cursor: str) -> Key:
 async def _entries(context: ToolContext, unit: str, page: list[Timeslot]) -> list[SlotEntry]:
     if not page:
         return []
-    known = await context.units.unit(unit)
-    resources = {r.id: short(r.name) for r in known.resources if r.name}
-    services = {s.id: short(s.name) for s in known.services if s.name}
+    names = await context.units.names(unit)
     entries = []
     for slot in page:
         entry = SlotEntry(start=iso(slot.start, context.zone), end=iso(slot.end, context.zone))
         if slot.resource_id:
             entry["resource_id"] = short(slot.resource_id)
-            if name := resources.get(slot.resource_id):
+            if name := names.resources.get(slot.resource_id):
                 entry["resource"] = name
         if slot.healthcare_service_id:
             entry["healthcare_service_id"] = short(slot.healthcare_service_id)
-            if name := services.get(slot.healthcare_service_id):
+            if name := names.services.get(slot.healthcare_service_id):
                 entry["healthcare_service"] = name
         entries.append(entry)
     return entries
@@ -191,13 +189,10 @@ def _lines(context: ToolContext, page: list[Timeslot], entries: list[SlotEntry])
 def _who(entry: SlotEntry) -> str:
     parts = []
     if "resource_id" in entry:
-        parts.append(f"resource_id {entry['resource_id']}")
-        if "resource" in entry:
-            parts[-1] += f" ({entry['resource']})"
+        parts.append(named("resource_id", entry["resource_id"], entry.get("resource")))
     if "healthcare_service_id" in entry:
-        parts.append(f"healthcare_service_id {entry['healthcare_service_id']}")
-        if "healthcare_service" in entry:
-            parts[-1] += f" ({entry['healthcare_service']})"
+        service = entry["healthcare_service_id"], entry.get("healthcare_service")
+        parts.append(named("healthcare_service_id", *service))
     return ", ".join(parts) or "any"
 
 

@@ -26,7 +26,10 @@ class Content(NamedTuple):
 async def _patient(context: ToolContext, at: Address) -> Content:
     ref = context.patient_ref(at.patient_id)
     found = await context.ehr.patient(check_opaque(at.care_unit_id, field="care_unit_id"), ref)
-    return Content(find_patient.line(find_patient.entry(context, found, ref)), "text/plain")
+    shown = find_patient.entry(context, found, ref)
+    if shown is None:
+        raise UpstreamNotFoundError("This patient has no identifier that can be used.")
+    return Content(find_patient.line(shown), "text/plain")
 
 
 async def _note(context: ToolContext, at: Address) -> Content:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 from mcp.types import Tool, ToolAnnotations
@@ -17,7 +18,7 @@ from leyr_mcp.server.boundary import Arguments, Reply, ToolContext
 Toolset = Literal["base", "patients", "scheduling", "notes", "documents"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ToolSpec:
     """One tool. `needs` names the capability without which it is not offered."""
 
@@ -45,16 +46,18 @@ class ToolSpec:
         """Return the JSON schema of the structured answer."""
         return _compact(TypeAdapter(self.output).json_schema())
 
-    def listed(self) -> Tool:
-        """Return the tool's entry in the list that clients read."""
-        return Tool(
-            name=self.name,
-            title=self.title,
-            description=self.description,
-            input_schema=self.input_schema(),
-            output_schema=self.output_schema(),
-            annotations=self.annotations,
-        )
+
+@cache
+def entry_of(spec: ToolSpec) -> Tool:
+    """Return a tool's entry in the list that clients read, made once in a process."""
+    return Tool(
+        name=spec.name,
+        title=spec.title,
+        description=spec.description,
+        input_schema=spec.input_schema(),
+        output_schema=spec.output_schema(),
+        annotations=spec.annotations,
+    )
 
 
 READS = ToolAnnotations(

@@ -47,7 +47,7 @@ def choose(choice: Choice, capabilities: Capabilities) -> tuple[ToolSpec, ...]:
         ConfigError: A name is unknown, or nothing is left.
     """
     names = _wanted(choice)
-    _known(choice.exclude, PRESETS["all"], "tool")
+    _known(choice.exclude, PRESETS["all"], "--exclude-tools", "tool")
     lacks = ROLE_LACKS.get(choice.role or "", frozenset()) | set(choice.exclude)
     chosen = tuple(
         tool
@@ -63,14 +63,16 @@ def choose(choice: Choice, capabilities: Capabilities) -> tuple[ToolSpec, ...]:
 
 
 def _wanted(choice: Choice) -> set[str]:
-    _known(choice.toolsets, PRESETS, "toolset")
-    _known(choice.tools, PRESETS["all"], "tool")
+    _known(choice.toolsets, PRESETS, "LEYR_MCP_TOOLSETS or --toolsets", "toolset")
+    _known(choice.tools, PRESETS["all"], "--tools", "tool")
     names = {name for toolset in choice.toolsets for name in PRESETS[toolset]} | set(choice.tools)
+    if choice.toolsets:
+        names |= set(PRESETS["base"])  # where the others' ids come from
     return names or set(PRESETS["all"])
 
 
-def _known(given: Iterable[str], known: Iterable[str], what: str) -> None:
+def _known(given: Iterable[str], known: Iterable[str], where: str, what: str) -> None:
     allowed = tuple(known)
     for name in given:
         if name not in allowed:
-            raise ConfigError(f"There is no such {what}; known are {', '.join(allowed)}.")
+            raise ConfigError(f"{where}: there is no such {what}; known are {', '.join(allowed)}.")

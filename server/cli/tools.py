@@ -11,6 +11,7 @@ from leyr_mcp.server.cli.options import add_choice, chosen
 from leyr_mcp.server.cli.terminal import Screen
 from leyr_mcp.server.errors import ConfigError
 from leyr_mcp.server.settings import load
+from leyr_mcp.tools.spec import entry_of
 from leyr_mcp.tools.toolsets import choose
 
 
@@ -30,7 +31,7 @@ def main(argv: list[str]) -> int:
         return 2
     if options.json:
         listed = [
-            s.listed().model_dump(mode="json", by_alias=True, exclude_none=True) for s in specs
+            entry_of(s).model_dump(mode="json", by_alias=True, exclude_none=True) for s in specs
         ]
         sys.stdout.write(json.dumps(listed, indent=2, ensure_ascii=False) + "\n")
         return 0

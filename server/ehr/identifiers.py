@@ -398,7 +398,7 @@ def _split(text: str, types: Mapping[str, _Type], today: date) -> tuple[_Type, s
         return types[prefix], rest
     found = _lookalikes(text, today)
     if found:
-        fitting = [kind for kind in types if kind in found or kind == "emr_id"]
+        fitting = [*(kind for kind in types if kind in found), "emr_id"]
         raise InputError(
             "This has the form and the check digit of a national number, but no type in front, so "
             "it would be taken for the record system's own id.",

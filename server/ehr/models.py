@@ -5,7 +5,17 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AliasChoices,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 
 class Entity(BaseModel):
@@ -36,10 +46,22 @@ def _date_or_none(value: Any) -> Any:
         return None
 
 
+def _moment_or_none(value: Any, parse: ValidatorFunctionWrapHandler) -> datetime | None:
+    """When an entry was made is told where it can be read; no list fails for it."""
+    try:
+        found: datetime | None = parse(value)
+    except ValidationError:
+        return None
+    return found
+
+
 def _texts(value: Any) -> Any:
     return (
         {k: v for k, v in value.items() if isinstance(v, str)} if isinstance(value, dict) else None
     )
+
+
+Made = Annotated[datetime | None, WrapValidator(_moment_or_none)]
 
 
 class CareUnit(Entity):
@@ -61,7 +83,6 @@ class Service(Entity):
 
     id: Id
     name: str | None = None
-    duration: int | None = None
 
 
 class Timeslot(Entity):
@@ -108,7 +129,7 @@ class Note(Entity):
     title: str | None = None
     template_id: str | None = None
     created_by_id: str | None = None
-    created_at: datetime | None = None
+    created_at: Made = None
     content: Annotated[dict[str, str] | None, BeforeValidator(_texts)] = None
 
 
@@ -120,5 +141,5 @@ class Document(Entity):
     format: str | None = None
     type: str | None = None
     created_by_id: str | None = None
-    created_at: datetime | None = None
+    created_at: Made = None
     content: str | None = Field(default=None, repr=False)

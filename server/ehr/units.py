@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 from leyr_mcp.server.ehr.identifiers import check_opaque
 from leyr_mcp.server.ehr.models import CareUnit, Resource, Service
 from leyr_mcp.server.ehr.port import Ehr
-from leyr_mcp.server.errors import InputError
+from leyr_mcp.server.errors import InputError, UpstreamError
+from leyr_mcp.server.text import short
 
 T = TypeVar("T")
 
@@ -29,6 +30,17 @@ class Unit:
     name: str | None
     resources: tuple[Resource, ...]
     services: tuple[Service, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What people call the resources and services of a care unit, by id."""
+
+    resources: Mapping[str, str]
+    services: Mapping[str, str]
+
+
+NO_NAMES = Names({}, {})
 
 
 class Units:
@@ -63,7 +75,7 @@ class Units:
 
     async def all(self) -> list[CareUnit]:
         """Return the care units."""
-        return await self._cached(("units", ""), self._ehr.care_units)
+        return list(await self._cached(("units", ""), self._ehr.care_units))
 
     async def unit(self, care_unit_id: str, name: str | None = None) -> Unit:
         """Return what can be booked in one care unit, asked for in parallel."""
@@ -72,6 +84,17 @@ class Units:
             self._cached(("services", care_unit_id), lambda: self._ehr.services(care_unit_id)),
         )
         return Unit(care_unit_id, name, tuple(resources), tuple(services))
+
+    async def names(self, care_unit_id: str) -> Names:
+        """Return the names; none where the record system does not give them."""
+        try:
+            unit = await self.unit(care_unit_id)
+        except UpstreamError:
+            return NO_NAMES
+        return Names(
+            {r.id: short(r.name) for r in unit.resources if r.name},
+            {s.id: short(s.name) for s in unit.services if s.name},
+        )
 
     async def _cached(
         self, key: tuple[str, str], fetch: Callable[[], Awaitable[list[T]]]

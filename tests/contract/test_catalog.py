@@ -17,7 +17,7 @@ from leyr_mcp.server.protocol import INSTRUCTIONS, SANDBOX
 from leyr_mcp.tools.catalog import TOOLS
 from leyr_mcp.tools.prompts import PROMPTS
 from leyr_mcp.tools.resources import KINDS
-from leyr_mcp.tools.spec import ToolSpec
+from leyr_mcp.tools.spec import ToolSpec, entry_of
 from tests.support.mcp_session import both_eras, session
 from tests.support.mcp_snapshots import FOLDER, check_snapshot
 
@@ -132,7 +132,7 @@ def test_output_schema_is_real_and_clients_can_read_it(tool: ToolSpec) -> None:
 
 @each_tool
 def test_schema_snapshot(tool: ToolSpec) -> None:
-    listed = tool.listed().model_dump(mode="json", by_alias=True, exclude_none=True)
+    listed = entry_of(tool).model_dump(mode="json", by_alias=True, exclude_none=True)
     check_snapshot(tool.name, listed)
 
 
@@ -145,7 +145,7 @@ def test_no_snapshot_outlives_its_tool() -> None:
 
 
 def test_list_fits_its_budget() -> None:
-    listed = [t.listed().model_dump(mode="json", by_alias=True, exclude_none=True) for t in TOOLS]
+    listed = [entry_of(t).model_dump(mode="json", by_alias=True, exclude_none=True) for t in TOOLS]
     seen = [{key: entry[key] for key in ("name", "description", "inputSchema")} for entry in listed]
     share = len(TOOLS) / 17
     assert _size(seen) <= 10_500 * share
@@ -161,7 +161,7 @@ async def test_clients_are_shown_the_catalogue_in_its_order(mode: str) -> None:
     async with session(mode) as it:
         listed = (await it.client.list_tools()).tools
         assert [tool.name for tool in listed] == NAMES
-        assert [tool.model_dump() for tool in listed] == [t.listed().model_dump() for t in TOOLS]
+        assert [tool.model_dump() for tool in listed] == [entry_of(t).model_dump() for t in TOOLS]
 
 
 def test_texts_for_the_model_name_only_tools_that_exist() -> None:
@@ -169,7 +169,7 @@ def test_texts_for_the_model_name_only_tools_that_exist() -> None:
     texts = [text for file in files for text in sentences_of(file)]
     texts += [INSTRUCTIONS, SANDBOX, *(info.next_step for info in CODES.values())]
     texts += [
-        json.dumps(tool.listed().model_dump(mode="json"), ensure_ascii=False) for tool in TOOLS
+        json.dumps(entry_of(tool).model_dump(mode="json"), ensure_ascii=False) for tool in TOOLS
     ]
     named = {name for text in texts for name in TOOL_LIKE.findall(text)}
     assert named - set(PROMPTS) <= set(NAMES)

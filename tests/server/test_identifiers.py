@@ -349,14 +349,14 @@ def test_a_bare_national_number_is_answered_with_the_types_that_fit(kind: str, v
     for raw in values.split("|"):
         error = refused(raw)
         assert (error.code, error.field) == ("identifier_ambiguous", "patient_id")
-        assert f"Types that fit: emr_id, {kind} (" in error.next_step
+        assert f"Types that fit: {kind}, emr_id (" in error.next_step
         assert raw.strip() not in error.message + error.next_step
 
 
 def test_ten_digits_that_can_be_two_things_name_both_types() -> None:
     nines = (f"6001{day:02}{serial:03}" for day in range(1, 29) for serial in range(1, 99))
     both = next(ten for nine in nines if (ten := with_luhn(nine)) == with_nhs_check(nine))
-    assert f"Types that fit: emr_id, {SE}, {NHS} (" in refused(both).next_step
+    assert f"Types that fit: {SE}, {NHS}, emr_id (" in refused(both).next_step
     assert mask_national_number(both) == f"{both[:3]} *** ****"  # the form that shows less
 
 

@@ -149,3 +149,9 @@ def days(first: int, last: int) -> Window:
     """Return the span between two days counted from the sandbox's today."""
     midnight = NOW.astimezone(UTC)
     return Window(midnight + timedelta(days=first), midnight + timedelta(days=last))
+
+
+async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
+    """Yield the parts of a file."""
+    for part in parts:
+        yield part

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.mcp_answers import check_answer, check_error
+from tests.support.mcp_answers import check_answer
 from tests.support.mcp_session import TOLVAN, both_eras, session
 from tests.support.mcp_snapshots import check_snapshot
 from tests.support.mcp_upstream import Canned, client_over
@@ -88,7 +88,7 @@ async def test_identifier_of_someone_else_is_a_mismatch(mode: str, claim: dict[s
     async with session(mode) as it:
         refused = await it.refused("find_patient", patient_id=SE + TOLVAN, **claim)
     assert refused.code == "patient_mismatch"
-    assert "show both" in refused.next
+    assert "do not belong together" in refused.next
     assert "Tolvan" not in refused.text
 
 
@@ -281,11 +281,14 @@ async def test_birth_date_that_is_no_date_is_unknown(value: Any) -> None:
     assert "birth date unknown" in text
 
 
-async def test_patient_without_usable_id_is_an_error_of_the_record() -> None:
-    found = [{"id": "leyr-1", "last_name": "B"}]
+async def test_hits_without_usable_id_are_counted_and_left_out() -> None:
+    found = [{"id": "leyr-1", "last_name": "B"}, {**PATIENT, "last_name": "B"}]
     async with client_over(Canned({"/patients": found}), "auto") as client:
-        refused = check_error(await client.call_tool("find_patient", {"last_name": "B"}))
-    assert refused.code == "upstream_bad_response"
+        text, data = check_answer(await client.call_tool("find_patient", {"last_name": "B"}))
+    assert [patient["last_name"] for patient in data["patients"]] == ["B"]
+    assert data["total"] == 1
+    assert "1 more match but have no identifier that can be used." in text
+    assert "leyr-1" not in text
 
 
 async def test_leyrs_own_id_is_never_the_id_to_use() -> None:
@@ -293,7 +296,7 @@ async def test_leyrs_own_id_is_never_the_id_to_use() -> None:
     async with client_over(Canned({"/patients": found}), "auto") as client:
         text, data = check_answer(await client.call_tool("find_patient", {"last_name": "B"}))
     assert data["patients"][0]["patient_id"] == SE + TOLVAN
-    assert text.startswith(f"patient_id {SE}{TOLVAN}: B, born 1912-12-12")
+    assert text.startswith(f'patient_id {SE}{TOLVAN} "B", born 1912-12-12')
 
 
 async def test_names_are_shown_on_one_line_and_cut() -> None:

@@ -65,7 +65,7 @@ async def test_more_than_fifty_units_are_cut_and_counted() -> None:
     assert len(data["care_units"]) == 50
     assert data["truncated"] is True
     assert text.endswith("Only the first 50 of 51 care units are shown.")
-    assert "U49: Unit 49" in text
+    assert 'U49 "Unit 49"' in text
     assert "U50" not in text
 
 
@@ -87,7 +87,7 @@ async def test_entries_without_name_and_numbers_as_ids_are_taken() -> None:
         }
     ]
     assert text.splitlines() == [
-        "care_unit_id 7: unnamed", "  resource_id 1: unnamed", "  healthcare_service_id s: Visit",
+        "care_unit_id 7", "  resource_id 1", '  healthcare_service_id s "Visit"',
     ]  # fmt: skip
 
 

@@ -52,7 +52,7 @@ async def test_newest_first_and_content_dropped() -> None:
     )
     assert [d["document_id"] for d in data["documents"]] == ["new", "old"]
     assert "QUJD" not in text + str(data)
-    assert text.splitlines()[0] == "document_id new: Nytt, type X, 2026-02-01T11:00+01:00"
+    assert text.splitlines()[0] == 'document_id new "Nytt", type "X", 2026-02-01T11:00+01:00'
 
 
 @both_eras

@@ -44,7 +44,7 @@ async def test_patient(mode: str) -> None:
     assert isinstance(found, TextResourceContents)
     assert found.mime_type == "text/plain"
     assert found.uri == BASE
-    assert "Tolvan Tolvansson, born 1912-12-12, national number 19121212-****" in found.text
+    assert '"Tolvan Tolvansson", born 1912-12-12, national number 19121212-****' in found.text
 
 
 @both_eras

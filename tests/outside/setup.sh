@@ -1,0 +1,61 @@
+#!/bin/sh
+# Gets what the checks from outside need: node, Chromium and the npm packages of package.json.
+# The packages go into .work/outside under the project's root. Run again at will: when all is there, it
+# only looks.
+set -eu
+
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+work=$here/../../.work/outside
+node_for_old_systems=24.21.0
+
+fail() {
+    echo "$1" >&2
+    exit 1
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"
+    elif command -v sudo >/dev/null; then sudo -n "$@"
+    else return 1
+    fi
+}
+
+# debian COMMAND PACKAGE...: installs the packages unless the command is there.
+debian() {
+    command=$1
+    shift
+    command -v "$command" >/dev/null && return
+    command -v apt-get >/dev/null || fail "$command is missing: install it, then run this again."
+    echo "Installing $* ..."
+    { as_root apt-get update -qq && as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "$@"; } >/dev/null \
+        || fail "$command is missing and apt-get could not install it: install it, then run this again."
+}
+
+packages() {
+    npm install --no-package-lock --no-audit --no-fund --loglevel=error "$@" >/dev/null \
+        || fail "npm could not install the packages of $here/package.json."
+}
+
+node_is_recent() {
+    PATH=$work/node_modules/.bin:$PATH node -e \
+        'process.exit(Number(process.versions.node.split(".")[0]) < 20 ? 1 : 0)'
+}
+
+debian node nodejs npm
+debian npm npm
+command -v google-chrome >/dev/null || command -v chromium-browser >/dev/null || debian chromium chromium
+
+mkdir -p "$work"
+cd "$work"
+if ! cmp -s "$here/package.json" package.json || ! cmp -s package.json node_modules/.installed; then
+    echo "Installing the npm packages ..."
+    cp "$here/package.json" package.json
+    packages
+    cp package.json node_modules/.installed
+fi
+if ! node_is_recent; then
+    echo "Installing node $node_for_old_systems from npm ..."
+    packages --no-save "node@$node_for_old_systems"
+    node_is_recent || fail "node 20 or newer is needed: install it, then run this again."
+fi
