@@ -216,8 +216,8 @@ def fold(name: str) -> str:
 SPEC = ToolSpec(
     name="find_patient",
     title="Find patient",
-    description="Find a patient by identifier or by name, at most 10. Start here: the other tools "
-    "take the patient_id of the answer; if several match, ask the user, never choose.",
+    description="Find a patient by identifier or by name, at most 10. Start here: what concerns a "
+    "patient takes the patient_id of the answer; if several match, ask the user, never choose.",
     toolset="patients",
     scope="ehr.read",
     annotations=READS,

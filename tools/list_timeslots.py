@@ -14,8 +14,9 @@ from typing_extensions import TypedDict
 from leyr_mcp.server.boundary import Arguments, Reply, ToolContext
 from leyr_mcp.server.ehr.models import Timeslot
 from leyr_mcp.server.ehr.port import Window
+from leyr_mcp.server.ehr.units import Place
 from leyr_mcp.server.errors import InputError
-from leyr_mcp.server.text import named, short
+from leyr_mcp.server.text import named
 from leyr_mcp.tools.params import CareUnitId, Moment, ResourceId, ServiceId, line
 from leyr_mcp.tools.spec import READS, ToolSpec
 from leyr_mcp.tools.times import clock, day_line, iso, parse_moment
@@ -27,15 +28,11 @@ _NOON, _EVENING = 12, 17
 Key = tuple[datetime, str, str, int]  # start, resource, service, seconds
 
 
-class SlotEntry(TypedDict):
-    """One free time, as book_appointment takes it."""
+class SlotEntry(Place):
+    """One free time, as a booking takes it."""
 
     start: str
     end: str
-    resource_id: NotRequired[str]
-    resource: NotRequired[str]
-    healthcare_service_id: NotRequired[str]
-    healthcare_service: NotRequired[str]
 
 
 class Answer(TypedDict):
@@ -157,19 +154,14 @@ async def _entries(context: ToolContext, unit: str, page: list[Timeslot]) -> lis
     if not page:
         return []
     names = await context.units.names(unit)
-    entries = []
-    for slot in page:
-        entry = SlotEntry(start=iso(slot.start, context.zone), end=iso(slot.end, context.zone))
-        if slot.resource_id:
-            entry["resource_id"] = short(slot.resource_id)
-            if name := names.resources.get(slot.resource_id):
-                entry["resource"] = name
-        if slot.healthcare_service_id:
-            entry["healthcare_service_id"] = short(slot.healthcare_service_id)
-            if name := names.services.get(slot.healthcare_service_id):
-                entry["healthcare_service"] = name
-        entries.append(entry)
-    return entries
+    return [
+        SlotEntry(
+            start=iso(slot.start, context.zone),
+            end=iso(slot.end, context.zone),
+            **names.place(slot.resource_id, slot.healthcare_service_id),
+        )
+        for slot in page
+    ]
 
 
 def _lines(context: ToolContext, page: list[Timeslot], entries: list[SlotEntry]) -> list[str]:

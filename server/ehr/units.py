@@ -9,7 +9,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NotRequired, TypeVar
+
+from typing_extensions import TypedDict
 
 from leyr_mcp.server.ehr.identifiers import check_opaque
 from leyr_mcp.server.ehr.models import CareUnit, Resource, Service
@@ -32,12 +34,34 @@ class Unit:
     services: tuple[Service, ...]
 
 
+class Place(TypedDict):
+    """Who and what a time is for."""
+
+    resource_id: NotRequired[str]
+    resource: NotRequired[str]
+    healthcare_service_id: NotRequired[str]
+    healthcare_service: NotRequired[str]
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
     """What people call the resources and services of a care unit, by id."""
 
     resources: Mapping[str, str]
     services: Mapping[str, str]
+
+    def place(self, resource_id: str | None, healthcare_service_id: str | None) -> Place:
+        """Return who and what a time is for: the ids that there are, each with its name."""
+        found = Place()
+        if resource_id:
+            found["resource_id"] = short(resource_id)
+            if name := self.resources.get(resource_id):
+                found["resource"] = name
+        if healthcare_service_id:
+            found["healthcare_service_id"] = short(healthcare_service_id)
+            if name := self.services.get(healthcare_service_id):
+                found["healthcare_service"] = name
+        return found
 
 
 NO_NAMES = Names({}, {})

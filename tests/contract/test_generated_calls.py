@@ -19,7 +19,7 @@ from tests.support.mcp_answers import check_answer, check_error, leaves, text_of
 from tests.support.mcp_hostile import arguments
 from tests.support.mcp_session import app_of, sandbox_of
 
-CALLS = 1000
+CALLS = 20_000 if os.environ.get("SOAK") == "1" else 1_000
 SEED = os.environ.get("CALLS_SEED", "2026")
 BEFORE_THE_NETWORK = ("invalid_argument", "identifier_checksum", "identifier_ambiguous")
 
