@@ -12,6 +12,8 @@ COMMANDS = {
     "doctor": "Check settings, connection, credentials and care units.",
     "install": "Connect Claude Desktop.",
     "tools": "List the tools that are offered.",
+    "passphrase": "Set the approver's passphrase.",
+    "audit": "Prove, export or search the audit trail.",
     "sandbox": "Run the stand-in for Leyr's API on its own.",
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,8 +15,12 @@ from leyr_mcp.server.ehr.capabilities import EMRS
 from leyr_mcp.server.ehr.leyr.backend import LeyrEhr, connect
 from leyr_mcp.server.ehr.units import Units
 from leyr_mcp.server.errors import ConfigError
+from leyr_mcp.server.filing.journal import Journal
 from leyr_mcp.server.protocol import LeyrServer
 from leyr_mcp.server.settings import Settings
+from leyr_mcp.server.storage.keys import Keys, load_or_make, parse
+from leyr_mcp.server.storage.place import database_path, key_path
+from leyr_mcp.server.storage.store import Store
 from leyr_mcp.tools.toolsets import Choice, choose
 
 _EMBEDDED = "http://sandbox.localhost/api"
@@ -85,10 +91,12 @@ class App:
     context: ToolContext
     ehr: LeyrEhr
     sandbox: EmbeddedSandbox | None
+    journal: Journal
 
     async def close(self) -> None:
-        """Close the connections and the sandbox."""
+        """Close the connections, the store and the sandbox."""
         await self.ehr.close()
+        await self.journal.close()
         if self.sandbox is not None:
             self.sandbox.close()
 
@@ -98,37 +106,28 @@ def build(
     choice: Choice | None = None,
     *,
     clock: Callable[[], datetime] = utc_now,
-    sandbox_in_memory: bool = False,
+    in_memory: bool = False,
 ) -> App:
     """Return the server that the settings describe.
 
     Raises:
         ConfigError: The settings contradict each other or name what does not exist.
     """
-    sandbox = None
-    if settings.backend == "sandbox":
-        if settings.emr not in EMRS:
-            raise ConfigError(f"LEYR_EMR: the sandbox knows only {', '.join(EMRS)}.")
-        folder = None if sandbox_in_memory else _state_folder(settings.state_dir)
-        sandbox = EmbeddedSandbox(settings.emr, folder, clock)
-        ehr = connect(
-            base_url=_EMBEDDED,
-            client_id=_SANDBOX_KEY,
-            client_secret=_SANDBOX_KEY,
-            emr=settings.emr,
-            app=sandbox,
-        )
-    else:
-        ehr = connect(
-            base_url=settings.base_url,
-            client_id=settings.client_id,
-            client_secret=settings.client_secret.reveal(),
-            emr=settings.emr,
-        )
+    folder = None if in_memory else _state_folder(settings.state_dir)
+    if given := settings.data_key.reveal():
+        parse(given)  # a wrong one is named at start, not at the first call
+    sandbox, ehr = _record(settings, folder, clock)
     default_unit = settings.care_unit_id
     if sandbox is not None and not default_unit:
         default_unit = _SANDBOX_UNITS.get(settings.emr, "L0_1")
+    journal = Journal(
+        lambda: make_store(settings, in_memory=in_memory),
+        clock=clock,
+        device="leyr-mcp",
+        origin=f"{settings.backend}:{settings.emr}",
+    )
     context = ToolContext(
+        journal=journal,
         ehr=ehr,
         units=Units(ehr, default=default_unit),
         zone=settings.timezone,
@@ -138,7 +137,53 @@ def build(
         meta={MODE_META: "sandbox"} if sandbox is not None else {},
     )
     chosen = choose(choice or choice_of(settings), ehr.capabilities)
-    return App(server=LeyrServer(chosen, context), context=context, ehr=ehr, sandbox=sandbox)
+    return App(
+        server=LeyrServer(chosen, context),
+        context=context,
+        ehr=ehr,
+        sandbox=sandbox,
+        journal=journal,
+    )
+
+
+def _record(
+    settings: Settings, folder: Path | None, clock: Callable[[], datetime]
+) -> tuple[EmbeddedSandbox | None, LeyrEhr]:
+    """Return the health record of these settings, and the sandbox behind it, if it is that."""
+    if settings.backend == "leyr":
+        return None, connect(
+            base_url=settings.base_url,
+            client_id=settings.client_id,
+            client_secret=settings.client_secret.reveal(),
+            emr=settings.emr,
+        )
+    if settings.emr not in EMRS:
+        raise ConfigError(f"LEYR_EMR: the sandbox knows only {', '.join(EMRS)}.")
+    sandbox = EmbeddedSandbox(settings.emr, folder, clock)
+    return sandbox, connect(
+        base_url=_EMBEDDED,
+        client_id=_SANDBOX_KEY,
+        client_secret=_SANDBOX_KEY,
+        emr=settings.emr,
+        app=sandbox,
+    )
+
+
+def make_store(settings: Settings, *, in_memory: bool = False) -> Store:
+    """Return the local store of these settings, not yet opened.
+
+    Raises:
+        LeyrMcpError: Its key cannot be read or made.
+    """
+    # Not at the top: listing tools needs neither SQL nor ciphers, and a start is faster.
+    from leyr_mcp.server.storage.sqlite import SqliteStore  # noqa: PLC0415
+
+    if in_memory:
+        return SqliteStore(None, Keys(secrets.token_bytes(32)))
+    given = settings.data_key.reveal()
+    key_file = key_path(os.environ, state_dir=settings.state_dir)
+    keys = parse(given) if given else load_or_make(key_file)
+    return SqliteStore(database_path(settings.state_dir, settings.backend), keys)
 
 
 def choice_of(settings: Settings) -> Choice:

@@ -6,6 +6,7 @@ The only place where an exception turns into a result. A tool sees a `ToolContex
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import secrets
@@ -23,6 +24,8 @@ from leyr_mcp.server.ehr.identifiers import PatientRef, ResourceRef, parse_patie
 from leyr_mcp.server.ehr.port import Ehr
 from leyr_mcp.server.ehr.units import Units
 from leyr_mcp.server.errors import CODES, InputError, LeyrMcpError, UpstreamError
+from leyr_mcp.server.filing.audit import NOTHING, About, Who
+from leyr_mcp.server.filing.journal import Journal
 from leyr_mcp.server.logs import location
 from leyr_mcp.server.settings import Environment
 
@@ -43,11 +46,15 @@ class Arguments(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a tool answers: the same facts for programs and, as compact text, for models."""
+    """What a tool answers: the same facts for programs and, as compact text, for models.
+
+    `about` names whose data it holds, for the audit.
+    """
 
     data: Mapping[str, Any]
     text: str
     links: tuple[ContentBlock, ...] = ()
+    about: tuple[About, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +68,7 @@ class ToolContext:
     environment: Environment = None
     sandbox: bool = False
     meta: Mapping[str, Any] = field(default_factory=dict)
+    journal: Journal | None = None
 
     def now(self) -> datetime:
         """Return the present moment in the clinic's zone."""
@@ -131,20 +139,27 @@ class Failure:
         return {name: value for name, value in found.items() if value is not None}
 
 
-async def run(tool: Runnable, arguments: dict[str, Any], context: ToolContext) -> CallToolResult:
-    """Run one tool call; whatever happens, the caller gets an answer.
+async def run(
+    tool: Runnable, arguments: dict[str, Any], context: ToolContext, who: Who
+) -> CallToolResult:
+    """Run one tool call; whatever happens, the caller gets an answer and the audit an event.
 
     Raises:
         MCPError: Raised by the tool on purpose, as a protocol error.
     """
     meta: dict[str, Any] = dict(context.meta)
+    parsed: Arguments | None = None
     try:
         parsed = tool.input.model_validate(_given(tool.input, arguments))
         reply = await tool.handler(context, parsed)
+        if context.journal is not None:
+            await context.journal.answered(tool.name, who, reply.about)
     except MCPError:
         raise
     except Exception as exc:  # noqa: BLE001 - the one place where any failure becomes an answer
         failure = describe(exc, what=tool.name, model=tool.input)
+        raw = getattr(parsed, "patient_id", None)
+        await refused(context, tool.name, who, raw, failure.code)
         meta[ERROR_META] = failure.as_dict()
         content = TextContent(type="text", text=failure.text)
         return CallToolResult(content=[content], is_error=True, _meta=meta)
@@ -152,6 +167,22 @@ async def run(tool: Runnable, arguments: dict[str, Any], context: ToolContext) -
     return CallToolResult(
         content=[content, *reply.links], structured_content=dict(reply.data), _meta=meta or None
     )
+
+
+async def refused(
+    context: ToolContext, tool: str, who: Who, patient_id: str | None, code: str
+) -> None:
+    """Store a refusal; the caller is told of it even where the audit cannot be written."""
+    if context.journal is None:
+        return
+    about = NOTHING
+    if patient_id:
+        with contextlib.suppress(InputError):  # then it names no patient
+            about = About(patient=str(context.patient_ref(patient_id)))
+    try:
+        await context.journal.refused(tool, who, about, code)
+    except LeyrMcpError as exc:
+        describe(exc, what=f"audit of {tool}")
 
 
 def _given(model: type[Arguments], arguments: dict[str, Any]) -> dict[str, Any]:

@@ -40,6 +40,8 @@ CODES: dict[str, CodeInfo] = {
     "upstream_unreachable": CodeInfo("Make the same call again later.", "same_call"),
     "upstream_bad_response": CodeInfo("Report this reference to the operator.", "no"),
     "busy": CodeInfo("Wait, then make the same call again.", "after"),
+    "audit_unavailable": CodeInfo("Tell the operator; writing is stopped.", "no"),
+    "storage_full": CodeInfo("Tell the operator; writing is stopped.", "no"),
     "internal": CodeInfo("Give this reference to the operator.", "no"),
 }
 
@@ -162,3 +164,5 @@ class UpstreamContractError(UpstreamError):
 
 class StorageError(LeyrMcpError):
     """The local state cannot be read or written."""
+
+    default_code = "audit_unavailable"

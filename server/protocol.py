@@ -6,7 +6,10 @@ names are protocol errors; everything else is an answer of the boundary.
 
 from __future__ import annotations
 
+import getpass
+import os
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 from mcp import MCPError
@@ -31,9 +34,10 @@ from mcp.types import (
 from leyr_mcp.server import VERSION
 from leyr_mcp.server.boundary import ERROR_META, ToolContext, describe, run
 from leyr_mcp.server.errors import LeyrMcpError
+from leyr_mcp.server.filing.audit import Who
 from leyr_mcp.tools.completions import complete
 from leyr_mcp.tools.prompts import PROMPTS
-from leyr_mcp.tools.resources import KINDS
+from leyr_mcp.tools.resources import KINDS, read
 from leyr_mcp.tools.spec import ToolSpec, entry_of
 from leyr_mcp.tools.uris import parse
 
@@ -82,7 +86,7 @@ class LeyrServer(MCPServer[Any]):
         self,
         name: str,
         arguments: dict[str, Any],
-        context: Any = None,  # noqa: ARG002 - the library's signature
+        context: Any = None,
     ) -> CallToolResult:
         """Run a tool.
 
@@ -92,13 +96,13 @@ class LeyrServer(MCPServer[Any]):
         spec = self._offered.get(name)
         if spec is None:
             raise MCPError(INVALID_PARAMS, f"Unknown tool; known are {', '.join(self._offered)}")
-        return await run(spec, arguments, self._context)
+        return await run(spec, arguments, self._context, who(context))
 
     async def list_resource_templates(self) -> list[ResourceTemplate]:
         """Return the addresses that can be read."""
         return [kind.template for kind in self._kinds.values()]
 
-    async def read_resource(self, uri: Any, context: Any = None) -> list[ReadResourceContents]:  # noqa: ARG002 - the library's signature
+    async def read_resource(self, uri: Any, context: Any = None) -> list[ReadResourceContents]:
         """Return an entry of the record.
 
         Raises:
@@ -109,7 +113,7 @@ class LeyrServer(MCPServer[Any]):
         if at is None or kind is None:
             raise MCPError(INVALID_PARAMS, "There is no such resource", {"uri": str(uri)})
         try:
-            found = await kind.read(self._context, at)
+            found = await read(kind, self._context, at, who(context))
         except Exception as exc:
             raise _protocol_error(exc, f"resource {at.kind}", uri=str(uri)) from exc
         meta = dict(self._context.meta) or None
@@ -157,6 +161,25 @@ class LeyrServer(MCPServer[Any]):
             describe(exc, what="completion")
             values = []
         return Completion(values=values, total=len(values), has_more=False)
+
+
+def who(context: Any) -> Who:
+    """Return who calls: the user of this machine, through the client that it says it is."""
+    params = context.session.client_params if context is not None else None
+    client = params.client_info if params else None
+    return Who(
+        subject=_user(),
+        client=client.name if client else None,
+        client_version=client.version if client else None,
+    )
+
+
+@cache
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a user without a name, as in some containers
+        return f"uid {os.getuid()}" if hasattr(os, "getuid") else "unknown"
 
 
 def _protocol_error(exc: Exception, what: str, uri: str | None = None) -> MCPError:

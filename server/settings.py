@@ -75,6 +75,7 @@ class Settings:
     backend: Backend
     environment: Environment
     state_dir: Path
+    data_key: Secret
     timezone: ZoneInfo
     toolsets: tuple[str, ...]
     role: Role
@@ -202,6 +203,13 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "LEYR_MCP_STATE_DIR", "", "Folder of local state. Unset: the user's state folder.", _text
+    ),
+    Setting(
+        "LEYR_MCP_DATA_KEY",
+        "",
+        "The key of local data: 32 bytes, as base64. Unset: one is made in the user's folder of "
+        "configuration, for its owner alone.",
+        _secret,
     ),
     Setting("LEYR_MCP_TIMEZONE", "Europe/Stockholm", "The zone in which times are shown.", _zone),
     Setting("LEYR_MCP_TOOLSETS", "", "Toolsets to offer, by comma. Unset: all.", _names),

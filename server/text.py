@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 NAME_CAP = 100
 REASON_CAP = 300
+_MOST_MARKS = 30
+_SHORT = 1_000  # a text in which even the longest run composes at once
 NOTE_CAP = 4_000
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])")
@@ -50,11 +52,28 @@ def clean(raw: str, *, cap: int = NOTE_CAP) -> Cleaned:
         whole = _BREAKS.sub("\n", raw)
         text = _UNWANTED.sub("", _ANSI.sub("", whole))
         text = _JOINERS.sub(lambda m: m[0] if _keeps_joiner(text, m.start()) else "", text)
+        text = _few_marks(text)
         removed = len(whole) - len(text)
         text = unicodedata.normalize("NFC", text)
     if len(text) > cap:
         return Cleaned(text[:cap].rstrip("\u200c\u200d"), removed, truncated=True)
     return Cleaned(text, removed)
+
+
+def _few_marks(text: str) -> str:
+    """Drop accents beyond thirty in a row, as the time to compose a run grows with its square.
+
+    Thirty is what Unicode calls a stream-safe text; no language comes near.
+    """
+    if len(text) <= _SHORT:
+        return text
+    kept: list[str] = []
+    run = 0
+    for character in text:
+        run = run + 1 if unicodedata.combining(character) else 0
+        if run <= _MOST_MARKS:
+            kept.append(character)
+    return "".join(kept)
 
 
 def _keeps_joiner(text: str, at: int) -> bool:

@@ -14,6 +14,7 @@ from leyr_mcp.server.boundary import Arguments, Reply, ToolContext
 from leyr_mcp.server.ehr.identifiers import PatientRef, mask_national_number
 from leyr_mcp.server.ehr.models import Patient
 from leyr_mcp.server.errors import InputError, LeyrMcpError
+from leyr_mcp.server.filing.audit import About
 from leyr_mcp.server.text import named, short
 from leyr_mcp.tools.params import BirthDate, CareUnitId, Name, PatientId
 from leyr_mcp.tools.spec import READS, ToolSpec
@@ -135,7 +136,8 @@ def _reply(
             "never guess."
         )
     data = Answer(patients=entries, total=total, truncated=truncated, care_unit_id=unit)
-    return Reply(data, "\n".join(lines))
+    about = tuple(About(patient=e["patient_id"], care_unit=unit) for e in entries)
+    return Reply(data, "\n".join(lines), about=about)
 
 
 def entry(context: ToolContext, patient: Patient, ref: PatientRef | None) -> PatientEntry | None:

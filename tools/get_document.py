@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 from leyr_mcp.server.boundary import Arguments, Reply, ToolContext
 from leyr_mcp.server.ehr.identifiers import check_opaque
 from leyr_mcp.server.errors import UpstreamContractError
+from leyr_mcp.server.filing.audit import About
 from leyr_mcp.server.text import clean, fence
 from leyr_mcp.tools.list_documents import document_line, head
 from leyr_mcp.tools.params import CareUnitId, EntryId, PatientId
@@ -68,9 +69,12 @@ async def handle(context: ToolContext, args: Input) -> Reply:
     entry = head(context, document)
     data = cast("Answer", {**entry, "patient_id": str(patient), "care_unit_id": unit})
     lines = [f"{document_line(entry)}, of patient_id {patient}"]
+    about = About(
+        patient=str(patient), care_unit=unit, object_type="document", object_id=document_id
+    )
     if document.content is None:
         lines.append("The record system gives no content for this document. Next: tell the user.")
-        return Reply(data, "\n".join(lines))
+        return Reply(data, "\n".join(lines), about=(about,))
     content = decode(document.content)
     uri = document_uri(unit, str(patient), document_id)
     data["size"], data["sha256"], data["uri"] = (
@@ -92,7 +96,7 @@ async def handle(context: ToolContext, args: Input) -> Reply:
         mime_type=media_type(document.format),
         size=len(content),
     )
-    return Reply(data, "\n".join(lines), (link,))
+    return Reply(data, "\n".join(lines), (link,), (about,))
 
 
 def decode(content: str) -> bytes:

@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 from leyr_mcp.server.boundary import Arguments, Reply, ToolContext
 from leyr_mcp.server.ehr.identifiers import check_opaque
 from leyr_mcp.server.ehr.models import Note
+from leyr_mcp.server.filing.audit import About
 from leyr_mcp.server.text import NOTE_CAP, clean, fence, short
 from leyr_mcp.tools.list_notes import head, note_line
 from leyr_mcp.tools.params import CareUnitId, EntryId, PatientId
@@ -69,7 +70,8 @@ async def handle(context: ToolContext, args: Input) -> Reply:
         lines.append(f"The text is cut. Next: read the resource {uri} for all of it.")
     if removed:
         lines.append(f"{removed} invisible characters were left out.")
-    return Reply(data, "\n".join(lines))
+    about = About(patient=str(patient), care_unit=unit, object_type="note", object_id=note_id)
+    return Reply(data, "\n".join(lines), about=(about,))
 
 
 def cleaned_content(note: Note, *, cap: int) -> tuple[dict[str, str], int, bool]:

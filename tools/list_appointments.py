@@ -15,6 +15,7 @@ from leyr_mcp.server.ehr.models import Appointment
 from leyr_mcp.server.ehr.port import Window
 from leyr_mcp.server.ehr.units import NO_NAMES, Names, Place
 from leyr_mcp.server.errors import InputError
+from leyr_mcp.server.filing.audit import About
 from leyr_mcp.server.text import REASON_CAP, fence, named, short
 from leyr_mcp.tools.params import CareUnitId, Moment, PatientId, ResourceId
 from leyr_mcp.tools.spec import READS, ToolSpec
@@ -83,7 +84,11 @@ async def handle(context: ToolContext, args: Input) -> Reply:
         care_unit_id=unit,
         timezone=context.zone.key,
     )
-    return Reply(data, "\n".join(lines))
+    patients = (
+        {str(patient)} if patient else {e["patient_id"] for e in entries if "patient_id" in e}
+    )
+    about = tuple(About(patient=each, care_unit=unit) for each in sorted(patients))
+    return Reply(data, "\n".join(lines), about=about)
 
 
 def _window(context: ToolContext, args: Input) -> Window | None:

@@ -8,6 +8,7 @@ from typing_extensions import TypedDict
 
 from leyr_mcp.server.boundary import Arguments, Reply, ToolContext
 from leyr_mcp.server.ehr.models import Document
+from leyr_mcp.server.filing.audit import About
 from leyr_mcp.server.text import named, quoted, short
 from leyr_mcp.tools.list_notes import newest_first
 from leyr_mcp.tools.params import CareUnitId, PatientId
@@ -65,7 +66,7 @@ async def handle(context: ToolContext, args: Input) -> Reply:
         patient_id=str(patient),
         care_unit_id=unit,
     )
-    return Reply(data, "\n".join(lines))
+    return Reply(data, "\n".join(lines), about=(About(patient=str(patient), care_unit=unit),))
 
 
 def head(context: ToolContext, document: Document) -> DocumentEntry:

@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 from leyr_mcp.server.boundary import Arguments, Reply, ToolContext
 from leyr_mcp.server.ehr.models import Document, Note
 from leyr_mcp.server.ehr.units import NO_NAMES, Names
+from leyr_mcp.server.filing.audit import About
 from leyr_mcp.server.text import named, short
 from leyr_mcp.tools.params import CareUnitId, PatientId
 from leyr_mcp.tools.spec import READS, ToolSpec
@@ -69,7 +70,7 @@ async def handle(context: ToolContext, args: Input) -> Reply:
         patient_id=str(patient),
         care_unit_id=unit,
     )
-    return Reply(data, "\n".join(lines))
+    return Reply(data, "\n".join(lines), about=(About(patient=str(patient), care_unit=unit),))
 
 
 def newest_first(context: ToolContext, found: list[E]) -> list[E]:

@@ -16,6 +16,7 @@ from leyr_mcp.server.ehr.models import Timeslot
 from leyr_mcp.server.ehr.port import Window
 from leyr_mcp.server.ehr.units import Place
 from leyr_mcp.server.errors import InputError
+from leyr_mcp.server.filing.audit import About
 from leyr_mcp.server.text import named
 from leyr_mcp.tools.params import CareUnitId, Moment, ResourceId, ServiceId, line
 from leyr_mcp.tools.spec import READS, ToolSpec
@@ -95,7 +96,7 @@ async def handle(context: ToolContext, args: Input) -> Reply:
         lines.append(
             "No free time fits. Next: try later dates, another resource or another service."
         )
-    return Reply(data, "\n".join(lines))
+    return Reply(data, "\n".join(lines), about=(About(care_unit=unit),))
 
 
 def _window(context: ToolContext, args: Input) -> Window:

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from mcp.types import ResourceTemplate
 
-from leyr_mcp.server.boundary import ToolContext
+from leyr_mcp.server.boundary import ToolContext, refused
 from leyr_mcp.server.ehr.identifiers import check_opaque
-from leyr_mcp.server.errors import UpstreamNotFoundError
+from leyr_mcp.server.errors import LeyrMcpError, UpstreamNotFoundError
+from leyr_mcp.server.filing.audit import About, Who
 from leyr_mcp.tools import find_patient, get_document, get_note
 from leyr_mcp.tools.uris import DOCUMENT, NOTE, PATIENT, Address
 
@@ -91,3 +92,21 @@ KINDS: dict[str, Kind] = {
         _document,
     ),
 }
+
+
+async def read(kind: Kind, context: ToolContext, at: Address, who: Who) -> Content:
+    """Return what a resource holds, once the audit has its event."""
+    try:
+        found = await kind.read(context, at)
+        if context.journal is not None:
+            about = About(
+                patient=str(context.patient_ref(at.patient_id)),
+                care_unit=at.care_unit_id,
+                object_type=at.kind,
+                object_id=at.entry_id or None,
+            )
+            await context.journal.answered(kind.tool, who, (about,))
+    except LeyrMcpError as exc:
+        await refused(context, kind.tool, who, at.patient_id, exc.code)
+        raise
+    return found

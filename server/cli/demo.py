@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import json
 import os
+import secrets
 import sys
 import tempfile
 import time
@@ -100,7 +102,11 @@ async def _demo(screen: Screen) -> int:
         env = {
             name: os.environ[name] for name in ("PATH", "HOME", "SYSTEMROOT") if name in os.environ
         }
-        env |= {"LEYR_MCP_STATE_DIR": folder, "LEYR_MCP_LOG_LEVEL": "WARNING"}
+        env |= {
+            "LEYR_MCP_STATE_DIR": folder,
+            "LEYR_MCP_DATA_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
+            "LEYR_MCP_LOG_LEVEL": "WARNING",
+        }
         server = StdioServerParameters(
             command=sys.executable, args=["-m", "leyr_mcp.server"], env=env
         )

@@ -24,7 +24,7 @@ def main(argv: list[str]) -> int:
     try:
         settings = load()
         choice = chosen(options, choice_of(settings))
-        app = build(settings, choice, sandbox_in_memory=True)
+        app = build(settings, choice, in_memory=True)
         specs = choose(choice, app.ehr.capabilities)
     except ConfigError as exc:
         sys.stderr.write(f"leyr-mcp: {exc.message}\n")

@@ -65,8 +65,15 @@ async def test_call_over_the_pipe_uses_the_state_folder_alone(tmp_path: Path, er
 
 
 def check_state(home: Path) -> None:
-    assert [path.name for path in home.iterdir()] == ["state"]
-    assert [path.suffix for path in (home / "state").iterdir()] == [".sqlite3"]
+    assert sorted(path.name for path in home.iterdir()) == [".config", "state"]
+    key = home / ".config" / "leyr-mcp" / "data.key"
+    assert key.stat().st_mode & 0o777 == 0o600
+    kept = sorted(path.name for path in (home / "state").iterdir())
+    assert kept == [
+        "leyr-mcp-sandbox.sqlite3",
+        "leyr-mcp-sandbox.sqlite3.head",
+        "sandbox-webdoc.sqlite3",
+    ]
     assert (home / "state").stat().st_mode & 0o777 == 0o700
 
 

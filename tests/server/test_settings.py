@@ -72,6 +72,7 @@ BAD = {
     ],
     "LEYR_CLIENT_ID": ["canary canary", "canäry", "canary\r\nX-Other: 1", "canary\x00"],
     "LEYR_CLIENT_SECRET": ["canary canary", "canäry", "canary\r\nX-Other: 1", "canary\x00"],
+    "LEYR_MCP_DATA_KEY": ["canary canary", "canäry", "canary\r\nX", "canary\x00"],
     "LEYR_EMR": ["canary/../x", "canary canary", "..", "canary?x", "canary" * 30],
     "LEYR_CARE_UNIT_ID": ["canary/x", "..", ".", "canary%2e"],
     "LEYR_RESOURCE_ID": ["canary/x", "canary x"],
@@ -98,6 +99,7 @@ def test_without_any_setting_the_sandbox_runs() -> None:
         backend="sandbox",
         environment=None,
         state_dir=Path.home() / ".local/state/leyr-mcp",
+        data_key=settings.data_key,
         timezone=ZoneInfo("Europe/Stockholm"),
         toolsets=(),
         role=None,
@@ -134,7 +136,7 @@ def test_bad_value_is_refused_by_name_and_never_repeated(name: str, value: str) 
 
 def test_every_setting_is_tested() -> None:
     names = {setting.name for setting in SETTINGS}
-    assert {name for name, *_ in GOOD} | {"LEYR_CLIENT_SECRET"} == names
+    assert {name for name, *_ in GOOD} | {"LEYR_CLIENT_SECRET", "LEYR_MCP_DATA_KEY"} == names
     assert BAD.keys() | {"LEYR_MCP_TOOLSETS"} == names  # that one is checked with the catalogue
     assert {setting.field for setting in SETTINGS} == {*Settings.__dataclass_fields__}
 

@@ -85,7 +85,7 @@ async def app_of(
 ) -> AsyncIterator[App]:
     """Yield a server over a fresh sandbox whose clock stands still."""
     found = load({"LEYR_MCP_BACKEND": "sandbox", "LEYR_EMR": emr, **settings})
-    app = build(found, choice, clock=lambda: now, sandbox_in_memory=True)
+    app = build(found, choice, clock=lambda: now, in_memory=True)
     try:
         yield app
     finally:

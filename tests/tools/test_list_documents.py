@@ -8,6 +8,7 @@ import pytest
 from mcp import MCPError
 
 from leyr_mcp.server.boundary import run
+from leyr_mcp.server.filing.audit import Who
 from leyr_mcp.tools import list_documents
 from tests.support.mcp_answers import check_answer, check_error
 from tests.support.mcp_session import TOLVAN, app_of, both_eras, session
@@ -93,6 +94,8 @@ async def test_tools_are_not_offered_where_the_record_system_has_no_documents(mo
 
 async def test_refusal_as_not_supported_comes_back_in_plain_words() -> None:
     async with app_of("kaddio") as app:
-        refused = check_error(await run(list_documents.SPEC, {"patient_id": "p"}, app.context))
+        refused = check_error(
+            await run(list_documents.SPEC, {"patient_id": "p"}, app.context, Who(subject="t"))
+        )
     assert refused.code == "not_supported"
     assert refused.next == "Tell the user that this record system cannot do it."

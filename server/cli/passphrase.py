@@ -1,0 +1,111 @@
+"""`leyr-mcp passphrase`: a person sets or changes what approving asks for.
+
+It is typed without being shown, or read from stdin; never an argument or a setting.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import sys
+import warnings
+from datetime import UTC, datetime
+
+from leyr_mcp.server.cli.terminal import Screen
+from leyr_mcp.server.errors import ConfigError, InputError, LeyrMcpError
+from leyr_mcp.server.filing.passphrase import LEAST, MOST_BYTES, Approver, Passphrase, Refused
+from leyr_mcp.server.settings import load
+
+# A passphrase of four bytes a character, and its line end.
+_LINE = MOST_BYTES + 2
+
+
+class _NoTerminalError(Exception):
+    """What is typed could not be hidden."""
+
+
+def main(argv: list[str]) -> int:
+    """Set or change the passphrase.
+
+    Exit code 0 when it is set, 1 when it was refused, 2 for a wrong setting or no terminal.
+    """
+    parser = argparse.ArgumentParser(prog="leyr-mcp passphrase", allow_abbrev=False)
+    parser.add_argument(
+        "--stdin",
+        action="store_true",
+        help="read it from stdin, one line; to change it, the old one first on a line of its own",
+    )
+    parser.add_argument("--name", help="your name, as approvals and the audit trail show it")
+    options = parser.parse_args(argv)
+    try:
+        keeper = Passphrase(load().state_dir, clock=lambda: datetime.now(UTC))
+        found = (_from_stdin if options.stdin else _from_terminal)(keeper, options.name)
+    except (ConfigError, _NoTerminalError) as exc:
+        return _say(str(exc), 2)
+    except EOFError:
+        return _say("The input ended too early. Nothing was changed.", 1)
+    except UnicodeError:  # its own text repeats a part of what was typed
+        return _say("What was typed is no text in this terminal's encoding.", 1)
+    except LeyrMcpError as exc:
+        return _say(f"{exc.message} Nothing was changed.", 1)
+    if isinstance(found, Refused):
+        return _say(f"{found.message} Nothing was changed.", 1)
+    screen = Screen(sys.stdout)
+    screen.paragraph(f"The passphrase is set. Approvals will name {found.name}.")
+    return 0
+
+
+def _say(text: str, code: int) -> int:
+    sys.stderr.write(f"leyr-mcp: {text}\n")
+    return code
+
+
+def _from_stdin(keeper: Passphrase, name: str | None) -> Approver | Refused:
+    before = keeper.approver()
+    shown = name or (before.name if before else None)
+    if shown is None:
+        raise InputError("Say whose it is with --name.", field="name")
+    old = _line() if before else None
+    return keeper.set(_line(), name=shown, old=old)
+
+
+def _line() -> str:
+    text = sys.stdin.readline(_LINE) if sys.stdin else ""
+    if not text:
+        raise EOFError
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _from_terminal(keeper: Passphrase, name: str | None) -> Approver | Refused:
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise _NoTerminalError("A passphrase is typed at a terminal; scripts use --stdin.")
+    before = keeper.approver()
+    old = None
+    if before:
+        old = _typed(f"Passphrase of {before.name} as it is now: ")
+        found = keeper.verify(old)  # before the new one is asked for
+        if isinstance(found, Refused):
+            return found
+    shown = name or _asked(before)
+    new = _typed(f"New passphrase, at least {LEAST} characters: ")
+    if _typed("The same again: ") != new:
+        raise InputError("The two differ.", field="passphrase")
+    return keeper.set(new, name=shown, old=old)
+
+
+def _asked(before: Approver | None) -> str:
+    default = f" [{before.name}]" if before else ""
+    sys.stdout.write(f"Your name, as approvals and the audit trail will show it{default}: ")
+    sys.stdout.flush()
+    given = _line().strip()
+    return given or (before.name if before else "")
+
+
+def _typed(prompt: str) -> str:
+    """Return what is typed, which no screen shows."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", getpass.GetPassWarning)
+        try:
+            return getpass.getpass(prompt)
+        except getpass.GetPassWarning as exc:
+            raise _NoTerminalError("This terminal would show what is typed; use --stdin.") from exc

@@ -1,0 +1,187 @@
+"""The audit chain: each event authenticated together with the one before it.
+
+A chain does not show that its end was cut off, so its head also stands in a second place, the file
+beside the database. Verifying the chain is done elsewhere, from the rows and the head.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hmac
+import json
+import os
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from leyr_mcp.server.errors import StorageError
+from leyr_mcp.server.storage.keys import Keys
+from leyr_mcp.server.storage.rows import Work, micros, sql
+from leyr_mcp.server.storage.seal import Sealer
+from leyr_mcp.server.storage.store import AuditEntry, AuditRow
+
+EVERY = 100
+START = bytes(32)  # stands for the link before the first
+
+
+class Head(NamedTuple):
+    """How far the chain had come: its last link and how many there were."""
+
+    seq: int
+    links: int
+    mac: bytes
+
+
+class Chain:
+    """Writes links; each call is part of the caller's transaction."""
+
+    __slots__ = ("_key", "_sealer", "last")
+
+    def __init__(self, keys: Keys, sealer: Sealer) -> None:
+        self._key = keys.derive("audit")
+        self._sealer = sealer
+        self.last = 0  # what was written last from here; 0 when nothing was
+
+    def append(
+        self, entry: AuditEntry, *, now: datetime, patient_key: str | None = None
+    ) -> Work[int]:
+        """Add an event and return its number; `patient_key` serves where no patient is given."""
+        rows = yield sql("SELECT seq, mac FROM audit ORDER BY seq DESC LIMIT 1")
+        last, prev = rows[0] if rows else (0, START)
+        seq: int = last + 1
+        body = self._body(seq, entry, now, patient_key)
+        mac = link(self._key, seq, prev, body)
+        yield sql("INSERT INTO audit VALUES ?", (seq, micros(now), body, prev, mac))
+        self.last = seq
+        return seq
+
+    def _body(self, seq: int, entry: AuditEntry, now: datetime, patient_key: str | None) -> bytes:
+        when = now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        event: dict[str, Any] = {
+            **entry.fields,
+            "seq": seq,
+            "time": when,
+            "event": entry.event,
+            "action": entry.action,
+            "outcome": entry.outcome,
+        }
+        if entry.patient is not None:
+            sealed = self._sealer.seal("patient", entry.patient.encode(), "audit", seq, "patient")
+            event["patient"] = base64.b64encode(sealed).decode()
+            patient_key = self._sealer.patient_key(entry.patient)
+        if patient_key is not None:
+            event["patient_key"] = patient_key
+        return canonical(event)
+
+
+def canonical(value: dict[str, Any]) -> bytes:
+    """Return the one spelling of this object as JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode()
+
+
+def link(key: bytes, seq: int, prev: bytes, body: bytes) -> bytes:
+    """Return the code that authenticates an event and its place."""
+    return hmac.digest(key, seq.to_bytes(8, "big") + prev + body, "sha256")
+
+
+def open_patient(sealer: Sealer, event: dict[str, Any]) -> str | None:
+    """Return the patient of an event as read from a body, or None if it names none.
+
+    Raises:
+        StorageError: It does not belong to this event.
+    """
+    if "patient" not in event:
+        return None
+    sealed = base64.b64decode(event["patient"])
+    return sealer.open("patient", sealed, "audit", event["seq"], "patient").decode()
+
+
+def rows_after(after: int, limit: int) -> Work[list[AuditRow]]:
+    """Return links in order."""
+    rows = yield sql(
+        "SELECT seq, body, prev, mac FROM audit WHERE seq > ? ORDER BY seq LIMIT ?", after, limit
+    )
+    return [AuditRow(seq=seq, body=body, prev=prev, mac=mac) for seq, body, prev, mac in rows]
+
+
+def holds(head: Head) -> Work[bool]:
+    """Return whether the chain still has the link that was once its head."""
+    rows = yield sql("SELECT mac FROM audit WHERE seq = ?", head.seq)
+    return bool(rows) and hmac.compare_digest(rows[0][0], head.mac)
+
+
+def mark_head() -> Work[None]:
+    """Record in the database how far the chain has come."""
+    rows = yield sql("SELECT seq, mac FROM audit ORDER BY seq DESC LIMIT 1")
+    first = yield sql("SELECT seq FROM audit ORDER BY seq LIMIT 1")
+    if rows:
+        seq, mac = rows[0]
+        yield sql(
+            "INSERT INTO audit_head VALUES (1, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+            " seq = excluded.seq, links = excluded.links, mac = excluded.mac",
+            seq,
+            seq - first[0][0] + 1,
+            mac,
+        )
+
+
+def marked_head() -> Work[Head | None]:
+    """Return what was recorded last."""
+    rows = yield sql("SELECT seq, links, mac FROM audit_head WHERE id = 1")
+    return Head(*rows[0]) if rows else None
+
+
+def head_path(path: Path) -> Path:
+    """Return where the head of this database's chain stands."""
+    return path.with_name(f"{path.name}.head")
+
+
+def write_head(path: Path, head: Head, keys: Keys) -> None:
+    """Replace the file as a whole; only its owner can read it."""
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    text = canonical(
+        {
+            "seq": head.seq,
+            "count": head.links,
+            "mac": head.mac.hex(),
+            "proof": _proof(head, keys).hex(),
+        }
+    )
+    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(text + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise
+
+
+def read_head(path: Path, keys: Keys) -> Head | None:
+    """Return the head that stands in the second place, or None if there is none yet.
+
+    Raises:
+        StorageError: It cannot be read, or was not written by this program.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+        head = Head(int(found["seq"]), int(found["count"]), bytes.fromhex(found["mac"]))
+        proof = bytes.fromhex(found["proof"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise StorageError("The head of the audit chain cannot be read.") from exc
+    if not hmac.compare_digest(proof, _proof(head, keys)):
+        raise StorageError("The head of the audit chain was changed.")
+    return head
+
+
+def _proof(head: Head, keys: Keys) -> bytes:
+    text = f"{head.seq}\0{head.links}\0{head.mac.hex()}".encode()
+    return hmac.digest(keys.derive("audit-head"), text, "sha256")

@@ -1,0 +1,47 @@
+"""Where the local store and its key are: the key always in another folder than what it opens."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from leyr_mcp.server.errors import ConfigError
+
+
+def database_path(state_dir: Path, backend: str) -> Path:
+    """Return the file of the store: one for each backend.
+
+    What was drafted for an invented patient can so never be sent to a real record.
+    """
+    name = "leyr-mcp.sqlite3" if backend == "leyr" else f"leyr-mcp-{backend}.sqlite3"
+    return state_dir / name
+
+
+def key_path(environ: Mapping[str, str], *, state_dir: Path) -> Path:
+    """Return the file of the data key, in the user's folder of configuration.
+
+    Raises:
+        ConfigError: It would lie in the state folder, or no home folder is known.
+    """
+    try:
+        path = _config_dir(environ) / "leyr-mcp" / "data.key"
+        inside = path.resolve().is_relative_to(state_dir.resolve())
+    except (RuntimeError, OSError) as exc:
+        raise ConfigError("No home folder is known, so there is no place for the key.") from exc
+    if inside:
+        raise ConfigError(
+            "LEYR_MCP_STATE_DIR holds the folder of the key; choose another, so that whoever "
+            "copies the one does not have the other."
+        )
+    return path
+
+
+def _config_dir(environ: Mapping[str, str]) -> Path:
+    if sys.platform == "win32":
+        return Path(environ.get("APPDATA") or Path.home() / "AppData/Roaming")
+    if sys.platform == "darwin":
+        return Path.home() / "Library/Preferences"
+    given = Path(environ.get("XDG_CONFIG_HOME") or "")
+    # The standard has a relative one ignored.
+    return given if given.is_absolute() else Path.home() / ".config"
