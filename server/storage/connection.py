@@ -37,14 +37,14 @@ def storage_error(exc: sqlite3.Error) -> StorageError:
 class Connection:
     """A connection in autocommit mode whose transactions are all explicit; one thread only."""
 
-    def __init__(self, place: str, timeout_s: float, *, checkpoints: bool = True) -> None:
+    def __init__(self, place: str, timeout_s: float, *, waits: bool = True) -> None:
         if sqlite3.sqlite_version_info < _OLDEST:
             raise StorageError("SQLite 3.35 or newer is needed.")
         self._timeout_s = timeout_s
         self._commits = 0
         self._seen = -1
         self._durable = True
-        self._checkpoints = checkpoints
+        self._waits = waits
         try:
             self._db = sqlite3.connect(place, timeout=timeout_s, isolation_level=None)
         except sqlite3.Error as exc:
@@ -64,7 +64,8 @@ class Connection:
             if journal == "wal":
                 self._use_wal()
             self._db.execute("PRAGMA synchronous = FULL")
-            if not self._checkpoints:  # they wait for the disk
+            if not self._waits:  # neither for a lock, once open, nor for the disk
+                self._db.execute("PRAGMA busy_timeout = 0")
                 self._db.execute("PRAGMA wal_autocheckpoint = 0")
         except sqlite3.Error as exc:
             raise storage_error(exc) from exc

@@ -1,7 +1,8 @@
 """The store in one SQLite file, shared by any number of processes on one machine.
 
 Each store has one thread with one connection. Whatever is begun there is finished there: a caller
-that is cancelled learns nothing, but leaves no half transaction.
+that is cancelled learns nothing, but leaves no half transaction. Only events that need not survive
+a power cut go through a second connection, on the event loop's own thread.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class SqliteStore:
         self._database = Database(path, keys, timeout_s)
         self._worker: Worker | None = None
         self._path = path
+        self._timeout_s = timeout_s
         # For events that need no power-safe commit, on the event loop's own thread: such a commit
         # writes a page to the cache and never waits, and costs a fifth of a hop to another thread.
         self._beside: Connection | None = None
@@ -62,7 +64,7 @@ class SqliteStore:
         try:
             await worker.run(self._database.open)
             if self._path is not None:
-                self._beside = Connection(str(self._path), timeout_s=0, checkpoints=False)
+                self._beside = Connection(str(self._path), self._timeout_s, waits=False)
         except BaseException:
             await self.close()
             raise

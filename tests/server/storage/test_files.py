@@ -17,6 +17,7 @@ from leyr_mcp.server.errors import StorageError
 from leyr_mcp.server.storage.connection import Connection
 from leyr_mcp.server.storage.database import prepare
 from leyr_mcp.server.storage.sqlite import SqliteStore
+from leyr_mcp.server.storage.store import AuditEntry
 from tests.server.storage.builders import (
     DRAFTED,
     INTENT,
@@ -44,13 +45,14 @@ import asyncio, os, resource, signal, sys
 from pathlib import Path
 from leyr_mcp.server.errors import StorageError
 from leyr_mcp.server.storage.sqlite import SqliteStore
+from leyr_mcp.server.storage.store import AuditEntry
 from tests.server.storage.builders import KEYS, opened, staged
 
 async def main():
     async with opened(SqliteStore(Path(sys.argv[1]), KEYS)) as store:
         await staged(store)
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, resource.RLIM_INFINITY))
         done = 1
         try:
             while done < 1000:
@@ -225,6 +227,36 @@ async def test_a_store_that_is_locked_waits_and_then_says_so(tmp_path: Path) -> 
         assert await store.append(READ, now=NOW, durable=True) == 2
 
 
+async def test_an_event_that_meets_a_lock_waits_elsewhere(tmp_path: Path) -> None:
+    """On the event loop's thread nothing waits; the store's own thread does."""
+    path = tmp_path / "leyr.db"
+    store = SqliteStore(path, KEYS, timeout_s=5)
+    async with opened(store):
+        raw = sqlite3.connect(path, isolation_level=None)
+        raw.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.create_task(store.append(READ, now=NOW, durable=False))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        raw.execute("COMMIT")
+        raw.close()
+        assert await waiting == 1
+        assert await store.append(READ, now=NOW, durable=False) == 2
+        assert unbroken(await store.audit_rows()) == 2
+
+
+async def test_events_alone_do_not_let_the_log_grow(tmp_path: Path) -> None:
+    path = tmp_path / "leyr.db"
+    async with opened(SqliteStore(path, KEYS)) as store:
+        large = AuditEntry(event="read", action="R", outcome=0, fields={"x": "x" * 20_000})
+        for number in range(800):
+            await store.append(large, now=NOW, durable=False)
+            if number % 100 == 0:
+                await store.commits()  # lets the store's thread do what it was given
+        assert (tmp_path / "leyr.db-wal").stat().st_size < 9_000_000 < path.stat().st_size
+        assert unbroken(await store.audit_rows()) == 800
+
+
 async def test_a_damaged_file_is_named_as_such(tmp_path: Path) -> None:
     path = tmp_path / "leyr.db"
     async with opened(SqliteStore(path, KEYS)) as store:
@@ -253,11 +285,13 @@ async def test_only_what_may_be_lost_is_not_synced(
         return await on_connection(store, lambda raw: raw.execute(f"PRAGMA {name}").fetchone()[0])
 
     async with opened(store):
-        assert await setting("synchronous") == 2
-        for _ in range(2):  # with the first the head is written
-            await store.append(READ, now=NOW, durable=durable)
-        assert await setting("synchronous") == level
+        await store.append(READ, now=NOW, durable=durable)
         await approved(store)
+        assert await setting("synchronous") == 2
+        await store.append(READ, now=NOW, durable=durable)
+        if store._beside is not None and not durable:
+            found = store._beside._db.execute("PRAGMA synchronous").fetchone()
+            assert found == (level,)
         assert await setting("synchronous") == 2
         assert await setting("journal_mode") == "wal"
         assert await setting("foreign_keys") == await setting("secure_delete") == 1
