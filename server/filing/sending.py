@@ -1,0 +1,101 @@
+"""One write, and reading back what it left: a payload in the port's words."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from leyr_mcp.server.ehr.identifiers import PatientRef
+from leyr_mcp.server.ehr.port import Ehr
+from leyr_mcp.server.errors import InputError, StorageError
+from leyr_mcp.server.filing.compare import (
+    EQUAL,
+    UNREADABLE,
+    appointment_difference,
+    change_difference,
+    document_difference,
+    name,
+    note_difference,
+)
+from leyr_mcp.server.filing.payloads import (
+    AppointmentItem,
+    ChangeItem,
+    NoteItem,
+    PatientItem,
+    Payload,
+)
+from leyr_mcp.server.filing.precheck import Exact, Staged
+
+Send = Callable[[], Awaitable[object]]
+
+
+def prepare(ehr: Ehr, payload: Payload, staged: Staged) -> Send:
+    """Return what sends it; all that can fail here fails before anything is claimed.
+
+    Raises:
+        StorageError: The draft cannot be sent by any record system.
+    """
+    try:
+        return _prepare(ehr, payload, staged)
+    except InputError as exc:
+        raise StorageError("A stored draft cannot be sent.") from exc
+
+
+def _prepare(ehr: Ehr, payload: Payload, staged: Staged) -> Send:
+    unit = payload.care_unit_id
+    match payload.item:
+        case NoteItem() as item:
+            ref, note = payload.ref, item.new(_author(payload))
+            return lambda: ehr.write_note(unit, ref, note)
+        case AppointmentItem() as item:
+            booking = item.new(payload.ref)
+            return lambda: ehr.book(unit, booking)
+        case ChangeItem() as item:
+            appointment_id, change = item.appointment_id, item.new()
+            return lambda: ehr.change_appointment(unit, appointment_id, change)
+        case PatientItem() as item:
+            person = item.new()
+            return lambda: ehr.create_patient(unit, person)
+        case item:
+            ref, document = payload.ref, item.new(_author(payload), Exact(item, staged))
+            return lambda: ehr.attach_document(unit, ref, document)
+
+
+def _author(payload: Payload) -> str:
+    if not payload.author:
+        raise StorageError("A stored draft names no author.")
+    return payload.author
+
+
+async def read_back(ehr: Ehr, payload: Payload, record_id: str) -> str:
+    """Return `equal`, `differs:` and what, or `unreadable`.
+
+    Raises:
+        UpstreamError: It cannot be read now.
+    """
+    unit = payload.care_unit_id
+    difference: str | None
+    match payload.item:
+        case NoteItem() as item:
+            note = await ehr.note(unit, payload.ref, record_id)
+            if note.content is None:
+                return UNREADABLE
+            difference = note_difference(item, payload.author, note)
+        case AppointmentItem() as item:
+            difference = appointment_difference(item, await ehr.appointment(unit, record_id))
+        case ChangeItem() as item:
+            difference = change_difference(item, await ehr.appointment(unit, record_id))
+        case PatientItem() as item:
+            difference = await _person(ehr, unit, item, record_id)
+        case item:
+            document = await ehr.document(unit, payload.ref, record_id)
+            difference = document_difference(item, payload.author, document)
+            if document.content is None and difference is None:
+                return UNREADABLE
+    return EQUAL if difference is None else f"differs:{difference}"
+
+
+async def _person(ehr: Ehr, unit: str, item: PatientItem, record_id: str) -> str | None:
+    read = await ehr.patient(unit, PatientRef("emr_id", record_id))
+    known = name(f"{read.first_name or ''} {read.last_name or ''}")
+    wanted = name(f"{item.first_name} {item.last_name}")
+    return "name" if known and known != wanted else None

@@ -1,0 +1,56 @@
+"""How long each part of filing may take, and how the parts depend on each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from leyr_mcp.server.errors import ConfigError
+from leyr_mcp.server.storage.store import Kind
+
+JOB_LIMIT_S = 86_400.0
+# How often a job is asked for while it is younger than the first figure.
+_JOB_PAUSES = ((180.0, 2.0), (3_600.0, 30.0))
+_JOB_LATER = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """Seconds, all of them; the grace runs from when a write was last sent.
+
+    Attributes:
+        read_lag_s: How much later than it was written an entry may appear in a list.
+        round_s: How long one pre-check or look-up may take.
+        margin_s: How much longer than its work a lease lasts.
+        poll_s: How soon what another process commits is noticed.
+        stale_s: How old a claim may be when it is sent; older, the machine has slept.
+    """
+
+    write_deadline_s: float = 60.0
+    upload_deadline_s: float = 180.0
+    grace_s: float = 120.0
+    read_lag_s: float = 10.0
+    round_s: float = 30.0
+    margin_s: float = 30.0
+    poll_s: float = 0.5
+    stale_s: float = 15.0
+
+    def __post_init__(self) -> None:
+        if self.grace_s < self.write_deadline_s + self.read_lag_s:
+            raise ConfigError(
+                "LEYR_MCP_GRACE_S is too short: a write could still arrive when it is over. It "
+                f"must be at least LEYR_MCP_WRITE_DEADLINE_S and {self.read_lag_s:g} more."
+            )
+
+    def deadline_s(self, kind: Kind) -> float:
+        """Return how long one write may take."""
+        return self.upload_deadline_s if kind == "document" else self.write_deadline_s
+
+    def grace(self, kind: Kind) -> timedelta:
+        """Return how long after it was sent a write may still arrive."""
+        return timedelta(seconds=self.grace_s - self.write_deadline_s + self.deadline_s(kind))
+
+
+def job_pause_s(age_s: float) -> float:
+    """Return how long to wait before a job of this age is asked for again."""
+    return next((pause for until, pause in _JOB_PAUSES if age_s < until), _JOB_LATER)

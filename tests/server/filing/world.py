@@ -1,0 +1,434 @@
+"""A record without a network: it holds the truth, answers through the port, and fails on order.
+
+Time is the event loop's, and the loop's time is virtual: nothing here ever really waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import random
+import selectors
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from leyr_mcp.server.ehr.capabilities import UNKNOWN, Capabilities
+from leyr_mcp.server.ehr.identifiers import PatientRef, ResourceRef
+from leyr_mcp.server.ehr.models import (
+    Appointment,
+    CareUnit,
+    Document,
+    Note,
+    Patient,
+    Resource,
+    Service,
+    Timeslot,
+)
+from leyr_mcp.server.ehr.port import (
+    Cancel,
+    Change,
+    Confirm,
+    NewAppointment,
+    NewDocument,
+    NewNote,
+    NewPatient,
+    Window,
+)
+from leyr_mcp.server.errors import (
+    UpstreamConflictError,
+    UpstreamContractError,
+    UpstreamError,
+    UpstreamNotFoundError,
+    UpstreamRateLimitError,
+    UpstreamUnavailableError,
+    UpstreamValidationError,
+)
+
+T = TypeVar("T")
+EPOCH = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
+FOREVER = 100_000.0
+
+
+class _NoSelector(selectors.BaseSelector):
+    """Waits for no file; what a select would have waited for simply passes."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._keys: dict[Any, selectors.SelectorKey] = {}
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        key = selectors.SelectorKey(fileobj, 0, events, data)
+        self._keys[fileobj] = key
+        return key
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        return self._keys.pop(fileobj)
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            raise RuntimeError("everything waits for everything")
+        self.now += max(0.0, timeout)
+        return []
+
+    def get_map(self) -> dict[Any, selectors.SelectorKey]:
+        return self._keys
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock jumps to the next timer."""
+
+    def __init__(self) -> None:
+        self._virtual = _NoSelector()
+        super().__init__(self._virtual)
+
+    def time(self) -> float:
+        return self._virtual.now
+
+
+def run(main: Awaitable[T]) -> T:
+    """Run to the end in virtual time."""
+    loop = VirtualLoop()
+    try:
+        asyncio.set_event_loop(loop)
+        return loop.run_until_complete(main)
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+def clock() -> datetime:
+    """Return the virtual time of day."""
+    return EPOCH + timedelta(seconds=asyncio.get_running_loop().time())
+
+
+def seeded(seed: float) -> random.Random:
+    """Return chance that is the same each time."""
+    return random.Random(seed)  # noqa: S311 - it guards nothing
+
+
+def unavailable(**known: Any) -> UpstreamError:
+    """Return a failure that tells nothing, unless told otherwise."""
+    return UpstreamUnavailableError("The connection to the record system broke.", **known)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """How one write goes: when it is stored, if ever, and what the caller learns and when."""
+
+    name: str
+    received: bool = True
+    stored_after: float | None = 0.1
+    told_after: float = 0.2
+    error: Callable[[], BaseException] | None = None
+
+
+def late(seconds: float) -> Fault:
+    """Return a write whose connection breaks at once and that is stored later."""
+    return Fault("late commit", stored_after=seconds, error=unavailable)
+
+
+GOOD = Fault("good")
+REFUSED = Fault("connection refused", received=False, error=lambda: unavailable(not_received=True))
+RESET_BEFORE = Fault("reset before", stored_after=None, error=unavailable)
+RESET_AFTER = Fault("reset after", error=unavailable)
+HANG = Fault("hang, stored", told_after=FOREVER)
+HANG_LOST = Fault("hang, lost", stored_after=None, told_after=FOREVER)
+FAILED_AFTER = Fault("500 after", error=lambda: unavailable(status=500))
+CUT = Fault("cut body", error=lambda: UpstreamContractError("The answer cannot be read."))
+SLOW_DOWN = Fault(
+    "429", stored_after=None, error=lambda: UpstreamRateLimitError("Slow down.", status=429)
+)
+SAID_NO = Fault(
+    "400",
+    stored_after=None,
+    error=lambda: UpstreamValidationError("No.", status=400, vendor_code="INVALID_NOTE_CONTENT"),
+)
+CONFLICT = Fault("409", error=lambda: UpstreamConflictError("Changed.", status=409))
+STRANGE = Fault("strange", error=lambda: ZeroDivisionError("secret"))
+FAULTS = (
+    *(GOOD, GOOD, REFUSED, RESET_BEFORE, RESET_AFTER, HANG, HANG_LOST),
+    *(FAILED_AFTER, CUT, SLOW_DOWN, SAID_NO, CONFLICT, STRANGE),
+)
+
+
+@dataclass(slots=True)
+class Entry:
+    """Something stored, with what it is made of; `ours` unless a person wrote it by hand."""
+
+    key: str
+    model: Any
+    visible_at: datetime
+    ours: bool = True
+
+
+@dataclass(slots=True)
+class World:
+    """One record; every table is by id, everything received is counted by content."""
+
+    rng: random.Random
+    capabilities: Capabilities = UNKNOWN
+    lag_s: float = 0.0
+    spell_time: Callable[[datetime], datetime | None] = lambda when: when
+    list_has_content: bool = False
+    entries: dict[str, Entry] = field(default_factory=dict)
+    people: dict[str, Patient] = field(default_factory=dict)
+    received: Counter[str] = field(default_factory=Counter)
+    stored: Counter[str] = field(default_factory=Counter)
+    faults: Callable[[], Fault] = lambda: GOOD
+    read_faults: Callable[[], Fault] = lambda: GOOD
+    files: dict[str, bytes] = field(default_factory=dict)
+    witness: Callable[[str], None] = lambda _: None
+    numbers: int = 0
+
+    def new_id(self) -> str:
+        """Return the next id of anything."""
+        self.numbers += 1
+        return f"r{self.numbers}"
+
+    def put(self, key: str, model: Any, *, ours: bool = True) -> Any:
+        """Store, to be seen when the lag is over."""
+        seen = clock() + timedelta(seconds=self.rng.uniform(0, self.lag_s))
+        self.entries[model.id] = Entry(key, model, seen, ours)
+        if ours:
+            self.stored[key] += 1
+        return model
+
+    def visible(self, kind: type[T]) -> list[T]:
+        """Return what lists show now."""
+        now = clock()
+        return [
+            entry.model
+            for entry in self.entries.values()
+            if isinstance(entry.model, kind) and entry.visible_at <= now
+        ]
+
+    def put_note(self, new: NewNote, *, ours: bool = True) -> Note:
+        """Store a note."""
+        note = Note(
+            id=self.new_id(),
+            title=new.title,
+            template_id=new.template_id,
+            created_by_id=new.created_by_id,
+            created_at=self.spell_time(clock()),
+            content=dict(new.content),
+        )
+        self.put(note_key(new.title, dict(new.content)), note, ours=ours)
+        return note
+
+    async def chunks(self, name: str) -> AsyncIterator[bytes]:
+        """Give a staged file in pieces."""
+        whole = self.files[name]
+        for start in range(0, len(whole), 4):
+            yield whole[start : start + 4]
+
+
+def note_key(title: str, content: dict[str, str]) -> str:
+    """Return what a note is counted by."""
+    return f"note {title} {sorted(content.items())}"
+
+
+class SimEhr:
+    """The port over a world, as one process reaches it."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self.world.capabilities
+
+    async def _write(self, key: str, store: Callable[[], T]) -> T:
+        fault, loop = self.world.faults(), asyncio.get_running_loop()
+        stored: list[T | UpstreamError] = []
+
+        def commit() -> None:
+            try:
+                stored.append(store())
+            except UpstreamError as exc:
+                stored.append(exc)
+
+        if fault.received:
+            self.world.received[key] += 1
+            self.world.witness(key)
+            if fault.stored_after is not None:
+                loop.call_later(fault.stored_after, commit)
+        await asyncio.sleep(fault.told_after)
+        if fault.error is not None:
+            raise fault.error()
+        if isinstance(stored[0], UpstreamError):
+            raise stored[0]
+        return stored[0]
+
+    async def _read(self, found: Callable[[], T]) -> T:
+        fault = self.world.read_faults()
+        await asyncio.sleep(fault.told_after / 4)
+        if fault.error is not None:
+            raise fault.error()
+        return found()
+
+    def _one(self, kind: type[T], entry_id: str) -> T:
+        entry = self.world.entries.get(entry_id)
+        if entry is None or not isinstance(entry.model, kind):
+            raise UpstreamNotFoundError("There is no such entry in the record.", status=404)
+        return entry.model
+
+    async def care_units(self) -> list[CareUnit]:
+        raise NotImplementedError
+
+    async def resources(self, care_unit_id: str) -> list[Resource]:
+        raise NotImplementedError
+
+    async def services(self, care_unit_id: str) -> list[Service]:
+        raise NotImplementedError
+
+    async def timeslots(
+        self,
+        care_unit_id: str,
+        window: Window,
+        *,
+        resource: ResourceRef | None = None,
+        healthcare_service_id: str | None = None,
+    ) -> list[Timeslot]:
+        slot = Timeslot(start=window.start, end=window.end)
+        return await self._read(lambda: [] if self._taken(window.start) else [slot])
+
+    def _taken(self, start: datetime) -> bool:
+        return any(
+            isinstance(e.model, Appointment)
+            and e.model.start == start
+            and e.model.status != "cancelled"
+            for e in self.world.entries.values()
+        )
+
+    async def find_patients(
+        self, care_unit_id: str, *, first_name: str | None, last_name: str | None
+    ) -> list[Patient]:
+        return await self._read(
+            lambda: [
+                p
+                for p in self.world.people.values()
+                if (p.first_name, p.last_name) == (first_name, last_name)
+            ]
+        )
+
+    async def patient(self, care_unit_id: str, patient: PatientRef) -> Patient:
+        def found() -> Patient:
+            if patient.value not in self.world.people:
+                raise UpstreamNotFoundError("No such patient.", status=404)
+            return self.world.people[patient.value]
+
+        return await self._read(found)
+
+    async def appointments(
+        self,
+        care_unit_id: str,
+        *,
+        patient: PatientRef | None = None,
+        resource: ResourceRef | None = None,
+        window: Window | None = None,
+    ) -> list[Appointment]:
+        return await self._read(lambda: self.world.visible(Appointment))
+
+    async def appointment(self, care_unit_id: str, appointment_id: str) -> Appointment:
+        return await self._read(lambda: self._one(Appointment, appointment_id))
+
+    async def notes(self, care_unit_id: str, patient: PatientRef) -> list[Note]:
+        def listed() -> Iterable[Note]:
+            for note in self.world.visible(Note):
+                without = note.model_copy(update={"content": None})
+                yield note if self.world.list_has_content else without
+
+        return await self._read(lambda: list(listed()))
+
+    async def note(self, care_unit_id: str, patient: PatientRef, note_id: str) -> Note:
+        return await self._read(lambda: self._one(Note, note_id))
+
+    async def documents(self, care_unit_id: str, patient: PatientRef) -> list[Document]:
+        return await self._read(
+            lambda: [d.model_copy(update={"content": None}) for d in self.world.visible(Document)]
+        )
+
+    async def document(self, care_unit_id: str, patient: PatientRef, document_id: str) -> Document:
+        return await self._read(lambda: self._one(Document, document_id))
+
+    async def create_patient(self, care_unit_id: str, new: NewPatient) -> Patient:
+        number = new.external_id or self.world.new_id()
+
+        def upsert() -> Patient:
+            person = Patient(
+                emr_id=number,
+                first_name=new.first_name,
+                last_name=new.last_name,
+                external_id=new.external_id,
+            )
+            return self.world.people.setdefault(number, person)
+
+        return await self._write(f"patient {number}", upsert)
+
+    async def book(self, care_unit_id: str, new: NewAppointment) -> Appointment:
+        key = f"appointment {new.window.start.isoformat()}"
+
+        def booked() -> Appointment:
+            if self._taken(new.window.start):
+                raise UpstreamConflictError(
+                    "The time is not free.", status=400, vendor_code="NO_TIMESLOTS_AVAILABLE"
+                )
+            appointment = Appointment(
+                id=self.world.new_id(),
+                start=new.window.start,
+                end=new.window.end,
+                status="booked",
+                patient_id=str(new.patient),
+            )
+            self.world.put(key, appointment)
+            return appointment
+
+        return await self._write(key, booked)
+
+    async def change_appointment(
+        self, care_unit_id: str, appointment_id: str, change: Change
+    ) -> Appointment:
+        key = f"change {appointment_id}"
+
+        def changed() -> Appointment:
+            entry = self.world.entries[appointment_id]
+            new: dict[str, object] = {"status": "booked"}
+            if isinstance(change, Cancel):
+                new = {"status": "cancelled"}
+            elif not isinstance(change, Confirm) and change.window is not None:
+                new = {"start": change.window.start, "end": change.window.end}
+            entry.model = entry.model.model_copy(update=new)
+            self.world.stored[key] += 1
+            found: Appointment = entry.model
+            return found
+
+        return await self._write(key, changed)
+
+    async def write_note(self, care_unit_id: str, patient: PatientRef, new: NewNote) -> Note:
+        key = note_key(new.title, dict(new.content))
+        return await self._write(key, lambda: self.world.put_note(new))
+
+    async def attach_document(
+        self, care_unit_id: str, patient: PatientRef, new: NewDocument
+    ) -> Document:
+        whole = b"".join([chunk async for chunk in new.chunks])
+        key = f"document {whole!r}"
+
+        def attached() -> Document:
+            document = Document(
+                id=self.world.new_id(),
+                title=new.title,
+                format=new.format,
+                created_by_id=new.created_by_id,
+                content=base64.b64encode(whole).decode(),
+            )
+            self.world.put(key, document)
+            return document
+
+        return await self._write(key, attached)
+
+    async def close(self) -> None:
+        return None
