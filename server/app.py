@@ -6,7 +6,7 @@ import os
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from leyr_mcp.server.ehr.leyr.backend import LeyrEhr, connect
 from leyr_mcp.server.ehr.units import Units
 from leyr_mcp.server.errors import ConfigError
 from leyr_mcp.server.filing.journal import Journal
+from leyr_mcp.server.filing.timing import utc_now
 from leyr_mcp.server.protocol import LeyrServer
 from leyr_mcp.server.settings import Settings
 from leyr_mcp.server.storage.keys import Keys, load_or_make, parse
@@ -30,11 +31,6 @@ _SANDBOX_KEY = "sandbox"
 _SANDBOX_UNITS = {"webdoc": "L0_1", "takecare": "10", "pasientsky": "L0_10"}
 
 Message = MutableMapping[str, Any]
-
-
-def utc_now() -> datetime:
-    """Return the present moment."""
-    return datetime.now(UTC)
 
 
 class _Sandbox(Protocol):

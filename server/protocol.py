@@ -6,10 +6,7 @@ names are protocol errors; everything else is an answer of the boundary.
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import Iterable
-from functools import cache
 from typing import Any
 
 from mcp import MCPError
@@ -34,7 +31,7 @@ from mcp.types import (
 from leyr_mcp.server import VERSION
 from leyr_mcp.server.boundary import ERROR_META, ToolContext, describe, run
 from leyr_mcp.server.errors import LeyrMcpError
-from leyr_mcp.server.filing.audit import Who
+from leyr_mcp.server.filing.audit import Who, local_user
 from leyr_mcp.tools.completions import complete
 from leyr_mcp.tools.prompts import PROMPTS
 from leyr_mcp.tools.resources import KINDS, read
@@ -168,18 +165,10 @@ def who(context: Any) -> Who:
     params = context.session.client_params if context is not None else None
     client = params.client_info if params else None
     return Who(
-        subject=_user(),
+        subject=local_user(),
         client=client.name if client else None,
         client_version=client.version if client else None,
     )
-
-
-@cache
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):  # a user without a name, as in some containers
-        return f"uid {os.getuid()}" if hasattr(os, "getuid") else "unknown"
 
 
 def _protocol_error(exc: Exception, what: str, uri: str | None = None) -> MCPError:

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import getpass
 import json
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
 from leyr_mcp.server.cli.terminal import Screen
 from leyr_mcp.server.ehr.identifiers import parse_patient
 from leyr_mcp.server.errors import ConfigError, InputError, StorageError
-from leyr_mcp.server.filing.audit import FAILED, OK, About, AuditTrail, Reader, Who
+from leyr_mcp.server.filing.audit import FAILED, OK, About, AuditTrail, Reader, Who, local_user
+from leyr_mcp.server.filing.timing import utc_now
 from leyr_mcp.server.filing.verify import Verdict, verify_store
 from leyr_mcp.server.settings import Settings, load
 from leyr_mcp.server.storage import chain
@@ -125,11 +125,11 @@ async def _run(options: argparse.Namespace, settings: Settings, opened: Opened) 
     try:
         trail = AuditTrail(
             opened.store,
-            clock=lambda: datetime.now(UTC),
+            clock=utc_now,
             device="leyr-mcp",
             origin=f"{settings.backend}:{settings.emr}",
         )
-        who = Who(subject=getpass.getuser(), issuer="os", client="leyr-mcp audit")
+        who = Who(subject=local_user(), issuer="os", client="leyr-mcp audit")
         if options.action == "verify":
             return await _verify(opened, trail, who)
         reader = Reader(opened.store, opened.keys)

@@ -9,11 +9,11 @@ import argparse
 import getpass
 import sys
 import warnings
-from datetime import UTC, datetime
 
 from leyr_mcp.server.cli.terminal import Screen
 from leyr_mcp.server.errors import ConfigError, InputError, LeyrMcpError
 from leyr_mcp.server.filing.passphrase import LEAST, MOST_BYTES, Approver, Passphrase, Refused
+from leyr_mcp.server.filing.timing import utc_now
 from leyr_mcp.server.settings import load
 
 # A passphrase of four bytes a character, and its line end.
@@ -38,7 +38,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--name", help="your name, as approvals and the audit trail show it")
     options = parser.parse_args(argv)
     try:
-        keeper = Passphrase(load().state_dir, clock=lambda: datetime.now(UTC))
+        keeper = Passphrase(load().state_dir, clock=utc_now)
         found = (_from_stdin if options.stdin else _from_terminal)(keeper, options.name)
     except (ConfigError, _NoTerminalError) as exc:
         return _say(str(exc), 2)

@@ -7,11 +7,13 @@ the very transaction that they tell of. No event ever holds text of a note.
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Literal, NamedTuple
 
 from leyr_mcp.server.errors import CODES, LeyrMcpError
@@ -176,6 +178,15 @@ class About:
 
 
 NOTHING = About()
+
+
+@cache
+def local_user() -> str:
+    """Return who is signed in to this machine."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a user without a name, as in some containers
+        return f"uid {os.getuid()}" if hasattr(os, "getuid") else "unknown"
 
 
 def _told(values: dict[str, Any]) -> dict[str, Any]:

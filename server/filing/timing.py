@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from leyr_mcp.server.errors import ConfigError
 from leyr_mcp.server.storage.store import Kind
@@ -12,6 +12,11 @@ JOB_LIMIT_S = 86_400.0
 # How often a job is asked for while it is younger than the first figure.
 _JOB_PAUSES = ((180.0, 2.0), (3_600.0, 30.0))
 _JOB_LATER = 300.0
+
+
+def utc_now() -> datetime:
+    """Return the time."""
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

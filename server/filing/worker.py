@@ -11,25 +11,18 @@ import logging
 import math
 import random
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from leyr_mcp.server.ehr.port import Ehr
 from leyr_mcp.server.filing.precheck import Staged
 from leyr_mcp.server.filing.steps import Follow, Steps
-from leyr_mcp.server.filing.timing import Timing
+from leyr_mcp.server.filing.timing import Timing, utc_now
 from leyr_mcp.server.logs import location
-from leyr_mcp.server.storage.store import Draft, State, Store
+from leyr_mcp.server.storage.store import OPEN, Draft, Store
 
 _log = logging.getLogger("leyr_mcp.filing")
 _TIMING = Timing()
 _LONGEST_PAUSE_S = 30.0
-# In these it is the worker's turn.
-MOVING: frozenset[State] = frozenset({"approved", "sending", "accepted", "unknown"})
-
-
-def utc_now() -> datetime:
-    """Return the time."""
-    return datetime.now(UTC)
 
 
 class _Bell:
@@ -151,7 +144,7 @@ class Worker:
                 del self._waiting[draft_id]
 
     def _moves(self, draft: Draft) -> bool:
-        return draft.state in MOVING or draft.id in self._steps.verifying
+        return draft.state in OPEN or draft.id in self._steps.verifying
 
     def _tell(self, draft_id: str) -> None:
         for changed in self._waiting.get(draft_id, ()):

@@ -11,7 +11,8 @@ import pytest
 
 from leyr_mcp.server.ehr.models import Note
 from leyr_mcp.server.errors import StorageError
-from leyr_mcp.server.filing.worker import Worker, utc_now
+from leyr_mcp.server.filing.timing import utc_now
+from leyr_mcp.server.filing.worker import Worker
 from leyr_mcp.server.storage.keys import Keys
 from leyr_mcp.server.storage.sqlite import SqliteStore
 from leyr_mcp.server.storage.store import Change
