@@ -129,7 +129,7 @@ async def _run(options: argparse.Namespace, settings: Settings, opened: Opened) 
             device="leyr-mcp",
             origin=f"{settings.backend}:{settings.emr}",
         )
-        who = Who(subject=local_user(), issuer="os", client="leyr-mcp audit")
+        who = Who(subject=local_user(), client="leyr-mcp audit")
         if options.action == "verify":
             return await _verify(opened, trail, who)
         reader = Reader(opened.store, opened.keys)

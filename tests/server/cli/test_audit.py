@@ -32,7 +32,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A state folder in which a server recorded five events, and a key in its place."""
     monkeypatch.setenv("LEYR_MCP_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("USER", "operator")
+    monkeypatch.setenv("LOGNAME", "operator")
     keys = load_or_make(tmp_path / "config" / "leyr-mcp" / "data.key")
     record(tmp_path / "state" / "leyr-mcp-sandbox.sqlite3", keys)
     return tmp_path / "state"
@@ -73,7 +73,7 @@ def test_intact_chain_is_code_0_and_the_proof_is_an_event(
     assert command.main(["export"]) == 0
     events = exported(capsys.readouterr().out)
     assert [e["event"] for e in events[-2:]] == ["verify", "read"]
-    assert events[-2]["user"] == {"issuer": "os", "subject": "operator"}
+    assert events[-2]["user"] == {"issuer": "local", "subject": "operator"}
     assert events[-2]["outcome"] == 0
     assert command.main(["verify"]) == 0
 
