@@ -61,6 +61,7 @@ class Text(NamedTuple):
 
     digest: str
     payload: bytes
+    shown: bytes
     state: State
 
 
@@ -106,6 +107,12 @@ def listed(
     return [to_draft(row, led.sealer) for row in rows]
 
 
+def counts() -> Work[dict[State, int]]:
+    """Return how many drafts are in each state that has any."""
+    rows = yield sql("SELECT state, COUNT(*) FROM drafts GROUP BY state")
+    return dict(rows)
+
+
 def text_of(led: Ledger, draft_id: str, version: int) -> Work[bytes | None]:
     """Return the text of one version; what was dropped is empty."""
     rows = yield sql(
@@ -140,6 +147,7 @@ def stage(led: Ledger, new: NewDraft, now: datetime, entry: AuditEntry) -> Work[
         patient_key=new.patient_key,
         digest=new.digest,
         payload=new.payload,
+        shown=new.shown,
         created_at=now,
         updated_at=now,
     )
@@ -173,6 +181,7 @@ def revise(
         version=version + 1,
         digest=text.digest,
         payload=text.payload,
+        shown=text.shown,
         state=text.state,
         updated_at=now,
         approval_id=None,
@@ -313,7 +322,7 @@ def expire(led: Ledger, now: datetime, before: datetime) -> Work[int]:
     )
     for draft_id, version in texts:
         yield sql(
-            "UPDATE versions SET payload = ? WHERE draft_id = ? AND version = ?",
+            "UPDATE versions SET payload = ?, shown = NULL WHERE draft_id = ? AND version = ?",
             led.sealer.seal("payload", b"", "versions", draft_id, version),
             draft_id,
             version,
@@ -379,8 +388,10 @@ def _sets(led: Ledger, asked: Move, now: datetime) -> dict[str, Value]:
 
 
 def _put_text(led: Ledger, draft: Draft, now: datetime) -> Work[None]:
-    sealed = led.sealer.seal("payload", draft.payload, "versions", draft.id, draft.version)
+    place = ("versions", draft.id, draft.version)
+    sealed = led.sealer.seal("payload", draft.payload, *place)
+    shown = led.sealer.seal("payload", draft.shown, *place, "shown") if draft.shown else None
     yield sql(
-        "INSERT INTO versions (draft_id, version, digest, payload, created_at) VALUES ?",
-        (draft.id, draft.version, draft.digest, sealed, micros(now)),
+        "INSERT INTO versions (draft_id, version, digest, payload, shown, created_at) VALUES ?",
+        (draft.id, draft.version, draft.digest, sealed, shown, micros(now)),
     )

@@ -102,7 +102,10 @@ _LEDGER_AND_CHAIN = (
     """,
     "CREATE TABLE key_check (id INTEGER PRIMARY KEY CHECK (id = 1), mac BYTEA NOT NULL)",
 )
-MIGRATIONS: tuple[Migration, ...] = (Migration(1, "ledger_and_chain", _LEDGER_AND_CHAIN),)
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration(1, "ledger_and_chain", _LEDGER_AND_CHAIN),
+    Migration(2, "what_is_shown", ("ALTER TABLE versions ADD COLUMN shown BYTEA",)),
+)
 
 
 def found() -> Work[frozenset[int]]:

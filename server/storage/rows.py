@@ -31,7 +31,7 @@ _TIMES = frozenset(name for name in _NAMES if name.endswith(("_at", "_until")))
 _SEALED = frozenset({"remote_id", "reason"})
 # The text stands in `versions` alone; a draft is its row and the text of its present version.
 DRAFT = (
-    f"SELECT d.{', d.'.join(_NAMES)}, v.payload"  # noqa: S608 - the columns named above
+    f"SELECT d.{', d.'.join(_NAMES)}, v.payload, v.shown"  # noqa: S608 - the columns named above
     " FROM drafts d JOIN versions v ON v.draft_id = d.id AND v.version = d.version"
 )
 APPROVAL = (
@@ -74,8 +74,10 @@ def to_draft(row: Row, sealer: Sealer) -> Draft:
     for name in _SEALED:
         if found[name] is not None:
             found[name] = sealer.open("ledger", found[name], "drafts", draft_id, name).decode()
-    payload = sealer.open("payload", row[-1], "versions", draft_id, version)
-    return Draft(payload=payload, **found)
+    *_, sealed, extra = row
+    place = ("versions", draft_id, version)
+    shown = sealer.open("payload", extra, *place, "shown") if extra is not None else b""
+    return Draft(payload=sealer.open("payload", sealed, *place), shown=shown, **found)
 
 
 def to_approval(row: Row) -> Approval:

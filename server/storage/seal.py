@@ -24,13 +24,14 @@ EMPTY = len(_FORM) + _NONCE + _TAG
 class Sealer:
     """Seals and opens values, and names patients and records by keyed digests."""
 
-    __slots__ = ("_ciphers", "_keys", "_patient_key", "_remote_key")
+    __slots__ = ("_ciphers", "_dedupe_key", "_keys", "_patient_key", "_remote_key")
 
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
         self._ciphers: dict[Label, Any] = {}
         self._patient_key = keys.derive("patient-key")
         self._remote_key = keys.derive("remote-key")
+        self._dedupe_key = keys.derive("dedupe-key")
 
     def seal(self, label: Label, value: bytes, *place: str | int) -> bytes:
         """Return the value sealed for this place: table, row, and version or column."""
@@ -63,6 +64,10 @@ class Sealer:
     def remote_key(self, *parts: str) -> str:
         """Return the digest under which a record's id is unique."""
         return hmac.digest(self._remote_key, "\0".join(parts).encode(), "sha256").hex()
+
+    def dedupe_key(self, *parts: str) -> str:
+        """Return the digest under which an identical repeat is found."""
+        return hmac.digest(self._dedupe_key, "\0".join(parts).encode(), "sha256").hex()
 
     def _cipher(self, label: Label) -> Any:
         if label not in self._ciphers:

@@ -87,6 +87,10 @@ class SqliteStore:
         """Return the digest under which drafts and events of this patient are found."""
         return self._ledger.sealer.patient_key(patient)
 
+    def dedupe_key(self, *parts: str) -> str:
+        """Return the digest under which an identical repeat is found."""
+        return self._ledger.sealer.dedupe_key(*parts)
+
     async def stage(self, new: NewDraft, *, now: datetime, audit: AuditEntry) -> tuple[Draft, bool]:
         """Return the draft under this key and whether it is new."""
         return await self._write(ledger.stage(self._ledger, new, now, audit))
@@ -101,6 +105,10 @@ class SqliteStore:
         """Return drafts, the latest first."""
         return await self._read(ledger.listed(self._ledger, states, patient_key, limit))
 
+    async def counts(self) -> dict[State, int]:
+        """Return how many drafts are in each state that has any."""
+        return await self._read(ledger.counts())
+
     async def version(self, draft_id: str, version: int) -> bytes | None:
         """Return the payload of an earlier or the present version."""
         return await self._read(ledger.text_of(self._ledger, draft_id, version))
@@ -112,6 +120,7 @@ class SqliteStore:
         *,
         digest: str,
         payload: bytes,
+        shown: bytes = b"",
         state: State,
         now: datetime,
         audit: AuditEntry,
@@ -119,7 +128,12 @@ class SqliteStore:
         """Make the next version of an unsent draft and void its approval."""
         return await self._write(
             ledger.revise(
-                self._ledger, draft_id, version, ledger.Text(digest, payload, state), now, audit
+                self._ledger,
+                draft_id,
+                version,
+                ledger.Text(digest, payload, shown, state),
+                now,
+                audit,
             )
         )
 

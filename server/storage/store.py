@@ -1,6 +1,6 @@
 """What filing asks of a store, in whole transactions; SQLite and PostgreSQL each fill it.
 
-Every method is one transaction. What it is given as `payload`, `patient`, `reason` or `remote_id`
+Every method is one transaction. What it is given as `payload`, `shown`, `patient`, `reason` or `remote_id`
 is sealed by the store and never stands in the clear in a column. A method that takes an audit entry
 writes it in the same transaction, so that neither exists without the other; to an event about a
 draft the store adds draft, kind, version, digest, state, attempt, approval and the patient's key.
@@ -57,7 +57,10 @@ class AuditRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewDraft:
-    """What is staged. `dedupe` is the key under which an identical repeat finds the same draft."""
+    """What is staged. `dedupe` is the key under which an identical repeat finds the same draft.
+
+    `shown` is what a person is shown besides the payload; no approval is bound to it.
+    """
 
     kind: Kind
     state: State
@@ -67,6 +70,7 @@ class NewDraft:
     dedupe: str
     digest: str
     payload: bytes = field(repr=False)
+    shown: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +86,7 @@ class Draft:
     patient_key: str
     digest: str
     payload: bytes = field(repr=False)
+    shown: bytes = field(default=b"", repr=False)
     created_at: datetime
     updated_at: datetime
     approval_id: str | None = None
@@ -151,6 +156,10 @@ class Store(Protocol):
         """Return the keyed digest under which drafts and events of this patient are found."""
         ...
 
+    def dedupe_key(self, *parts: str) -> str:
+        """Return the keyed digest under which an identical repeat is found."""
+        ...
+
     async def stage(self, new: NewDraft, *, now: datetime, audit: AuditEntry) -> tuple[Draft, bool]:
         """Return the draft under this key and whether it is new; the event is of a new one only.
 
@@ -171,6 +180,10 @@ class Store(Protocol):
         """Return drafts, the latest first."""
         ...
 
+    async def counts(self) -> dict[State, int]:
+        """Return how many drafts are in each state that has any."""
+        ...
+
     async def version(self, draft_id: str, version: int) -> bytes | None:
         """Return the payload of an earlier or the present version."""
         ...
@@ -182,6 +195,7 @@ class Store(Protocol):
         *,
         digest: str,
         payload: bytes,
+        shown: bytes = b"",
         state: State,
         now: datetime,
         audit: AuditEntry,
