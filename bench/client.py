@@ -1,4 +1,4 @@
-"""A client on one pipe: JSON-RPC lines, as little of our own work per call as there can be.
+"""A client on one pipe: lines, as little of our own work per call as there can be.
 
 Not the SDK's client, so that the client is not what is measured. Linux only: there the CPU time and
 the memory of another process can be read.
@@ -37,13 +37,11 @@ class Start:
     tools: dict[str, Any]
 
 
-class Session:
-    """One running server."""
+class Piped:
+    """One running program that answers lines with lines."""
 
     def __init__(self, contestant: Contestant, log: IO[bytes]) -> None:
         self.name = contestant.name
-        self._arguments = contestant.arguments
-        began = time.perf_counter()
         self._process = subprocess.Popen(
             contestant.command,
             stdin=subprocess.PIPE,
@@ -51,51 +49,6 @@ class Session:
             stderr=log,
             env=contestant.env,
         )
-        try:
-            with _limit(self.name):
-                self.ask("initialize", _INITIALIZE)
-                self._send({"jsonrpc": "2.0", "method": "notifications/initialized"})
-                tools = self.ask("tools/list", {})
-                self.start = Start(time.perf_counter() - began, self.cpu_s(), tools)
-        except BaseException:
-            self.close()
-            raise
-
-    def ask(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
-        """Return the result of one request.
-
-        Raises:
-            BenchError: It is an error, or there is none.
-        """
-        self._send({"jsonrpc": "2.0", "id": 0, "method": method, "params": params})
-        return _result(self.name, self._receive(), 0)
-
-    def calls(self, count: int) -> list[float]:
-        """Return how long each of so many `find_patient` calls took, one after the other.
-
-        Raises:
-            BenchError: One of them did not find the patient.
-        """
-        params = {"name": "find_patient", "arguments": self._arguments}
-        requests = [
-            _line({"jsonrpc": "2.0", "id": n, "method": "tools/call", "params": params})
-            for n in range(1, count + 1)
-        ]
-        write, read, clock = self._stdin.write, self._receive, time.perf_counter
-        flush = self._stdin.flush
-        took, answers = [], []
-        with _limit(self.name):
-            for request in requests:
-                began = clock()
-                write(request)
-                flush()
-                answers.append(read())
-                took.append(clock() - began)
-        for number, answer in enumerate(answers, 1):
-            result = _result(self.name, answer, number)
-            if result.get("isError") or self._arguments["last_name"] not in str(result["content"]):
-                raise BenchError(f"{self.name}: find_patient did not find the patient")
-        return took
 
     def cpu_s(self) -> float:
         """Return the CPU time of the process so far, in all its threads."""
@@ -109,7 +62,7 @@ class Session:
         return int(status.partition("VmHWM:")[2].split()[0])
 
     def close(self) -> None:
-        """End the server as a client does, by hanging up; kill it when that does not help."""
+        """End the program as a client does, by hanging up; kill it when that does not help."""
         with contextlib.suppress(OSError):
             self._stdin.close()
         try:
@@ -129,19 +82,79 @@ class Session:
         assert self._process.stdout is not None  # noqa: S101 - for the type checker
         return self._process.stdout
 
-    def _send(self, message: dict[str, Any]) -> None:
-        self._stdin.write(_line(message))
+    def _send(self, message: object) -> None:
+        self._stdin.write(to_line(message))
         self._stdin.flush()
 
     def _receive(self) -> bytes:
         return self._stdout.readline()
 
 
-def _line(message: dict[str, Any]) -> bytes:
+class Session(Piped):
+    """One running MCP server."""
+
+    def __init__(self, contestant: Contestant, log: IO[bytes]) -> None:
+        self._arguments = contestant.arguments
+        began = time.perf_counter()
+        super().__init__(contestant, log)
+        try:
+            with limit(self.name):
+                self.ask("initialize", _INITIALIZE)
+                self._send({"jsonrpc": "2.0", "method": "notifications/initialized"})
+                tools = self.ask("tools/list", {})
+                self.start = Start(time.perf_counter() - began, self.cpu_s(), tools)
+        except BaseException:
+            self.close()
+            raise
+
+    def ask(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        """Return the result of one request.
+
+        Raises:
+            BenchError: It is an error, or there is none.
+        """
+        self._send({"jsonrpc": "2.0", "id": 0, "method": method, "params": params})
+        return result_of(self.name, self._receive(), 0)
+
+    def calls(self, count: int) -> list[float]:
+        """Return how long each of so many `find_patient` calls took, one after the other.
+
+        Raises:
+            BenchError: One of them did not find the patient.
+        """
+        params = {"name": "find_patient", "arguments": self._arguments}
+        requests = [
+            to_line({"jsonrpc": "2.0", "id": n, "method": "tools/call", "params": params})
+            for n in range(1, count + 1)
+        ]
+        write, read, clock = self._stdin.write, self._receive, time.perf_counter
+        flush = self._stdin.flush
+        took, answers = [], []
+        with limit(self.name):
+            for request in requests:
+                began = clock()
+                write(request)
+                flush()
+                answers.append(read())
+                took.append(clock() - began)
+        for number, answer in enumerate(answers, 1):
+            result = result_of(self.name, answer, number)
+            if result.get("isError") or self._arguments["last_name"] not in str(result["content"]):
+                raise BenchError(f"{self.name}: find_patient did not find the patient")
+        return took
+
+
+def to_line(message: object) -> bytes:
+    """Return a message as one line."""
     return json.dumps(message, separators=(",", ":")).encode() + b"\n"
 
 
-def _result(name: str, line: bytes, number: int) -> dict[str, Any]:
+def result_of(name: str, line: bytes, number: int) -> dict[str, Any]:
+    """Return the result that a line holds.
+
+    Raises:
+        BenchError: It is an error, or the answer to another request, or there is none.
+    """
     if not line:
         raise BenchError(f"{name}: the server ended; see its log in .work/")
     answer = json.loads(line)
@@ -152,7 +165,7 @@ def _result(name: str, line: bytes, number: int) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _limit(name: str) -> Iterator[None]:
+def limit(name: str) -> Iterator[None]:
     """Interrupt a read that would wait for ever."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:

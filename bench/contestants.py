@@ -22,7 +22,7 @@ SHARED = ("mcp", "httpx2", "pydantic", "anyio", "starlette", "uvicorn")
 
 OURS, BARE, CONTROL, GENERATED = "leyr-mcp", "bare SDK", "control", "generated"
 EMR, UNIT, LAST_NAME = "webdoc", "L0_1", "Tolvansson"
-_SEARCH = f"/emrs/{EMR}/care-units/{UNIT}/patients?last_name={LAST_NAME}"
+_AT = f"/emrs/{EMR}/care-units/{UNIT}"
 
 
 class BenchError(Exception):
@@ -41,10 +41,12 @@ class Contestant:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What the sandbox publishes: its OpenAPI document and its answer to the search."""
+    """What the sandbox publishes: its OpenAPI document and what it has, in its own answers."""
 
     openapi: Path
     patients: list[dict[str, Any]]
+    resources: list[dict[str, Any]]
+    services: list[dict[str, Any]]
 
 
 def base_env() -> dict[str, str]:
@@ -115,7 +117,7 @@ def make_venv() -> Path:
 
 
 def sample(folder: Path) -> Sample:
-    """Start the sandbox, take its OpenAPI document and its answer to the search, and stop it."""
+    """Start the sandbox, take its OpenAPI document and its answers, and stop it."""
     command = [str(Path(sys.executable).with_name("leyr-mcp")), "sandbox", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=base_env()) as process:
         try:
@@ -131,10 +133,13 @@ def sample(folder: Path) -> Sample:
             }
             openapi = folder / "openapi.json"
             openapi.write_bytes(_get(base.removesuffix("/api") + "/openapi.json", headers))
-            patients = json.loads(_get(base + _SEARCH, headers))
+            lists = [
+                json.loads(_get(f"{base}{_AT}/{name}", headers))
+                for name in (f"patients?last_name={LAST_NAME}", "resources", "healthcare-services")
+            ]
         finally:
             process.terminate()
-    return Sample(openapi, patients)
+    return Sample(openapi, *lists)
 
 
 def _get(url: str, headers: dict[str, str]) -> bytes:

@@ -13,50 +13,121 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from bench.contestants import WORK, BenchError, contestants, make_venv, sample, upstream
-from bench.measure import FULL, QUICK, Plan, Samples, measure
-from bench.report import as_json, exit_code, table
+from bench import filing, report, stores
+from bench.contestants import (
+    WORK,
+    BenchError,
+    Contestant,
+    Sample,
+    contestants,
+    make_venv,
+    sample,
+    upstream,
+)
+from bench.measure import FULL, QUICK, measure
+
+ROWS = ("servers", "stores", "filing")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one group of rows came to."""
+
+    text: str
+    figures: dict[str, Any]
+    code: int
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.run", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("--quick", action="store_true", help="under 45 s; intervals are wider")
-    parser.add_argument(
-        "--json", type=Path, default=WORK / "bench.json", metavar="FILE", help="all figures"
-    )
-    options = parser.parse_args()
+    options = _options()
     if sys.platform != "linux":
         print("bench: it reads other processes' CPU time and memory, which needs Linux.")
         return 2
-    plan = QUICK if options.quick else FULL
     WORK.mkdir(exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     try:
-        make_venv()
-        began = time.monotonic()
-        samples = _measure(plan)
+        if "servers" in options.rows:
+            make_venv()
+        found = _measure(options.rows, quick=options.quick)
     except subprocess.CalledProcessError as exc:
         print(f"bench: the generated server's environment cannot be made.\n{exc.stderr or exc}")
         return 2
     except BenchError as exc:
         print(f"bench: {exc}")
         return 2
-    seconds = time.monotonic() - began
-    text = json.dumps(as_json(samples, plan, seconds), indent=2)
-    options.json.write_text(text + "\n", encoding="utf-8")
-    print(table(samples, plan, seconds))
-    return exit_code(samples)
+    figures = {name: value for one in found for name, value in one.figures.items()}
+    options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    print("\n\n".join(one.text for one in found))
+    codes = {one.code for one in found}
+    return next((code for code in (1, 3) if code in codes), 0)
 
 
-def _measure(plan: Plan) -> Samples:
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=WORK) as folder:
-        found = sample(Path(folder))
-        with upstream(found.patients) as port:
-            return measure(contestants(port, found.openapi, Path(folder) / "state"), plan)
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.run", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="under 45 s; intervals are wider, beside other servers only",
+    )
+    parser.add_argument(
+        "--rows",
+        choices=ROWS,
+        action="append",
+        help="only these: beside other servers, over a full store, or filing beside bare requests",
+    )
+    parser.add_argument(
+        "--json", type=Path, default=WORK / "bench.json", metavar="FILE", help="all figures"
+    )
+    options = parser.parse_args()
+    options.rows = options.rows or (ROWS[:1] if options.quick else ROWS)
+    return options
+
+
+def _measure(rows: Sequence[str], *, quick: bool) -> list[Found]:
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=WORK) as name:
+        folder = Path(name)
+        seen = sample(folder)
+        with upstream(seen.patients) as port:
+            servers = contestants(port, seen.openapi, folder / "state")
+            found = []
+            if "servers" in rows:
+                found.append(_servers(servers, quick=quick))
+            if "stores" in rows:
+                found.append(_stores(servers[0], folder))
+            if "filing" in rows:
+                found.append(_filing(servers[0], seen, folder))
+            return found
+
+
+def _servers(servers: Sequence[Contestant], *, quick: bool) -> Found:
+    plan, began = QUICK if quick else FULL, time.monotonic()
+    samples = measure(servers, plan)
+    took = time.monotonic() - began
+    figures = report.as_json(samples, plan, took)
+    return Found(report.table(samples, plan, took), figures, report.exit_code(samples))
+
+
+def _stores(ours: Contestant, folder: Path) -> Found:
+    plan, began = stores.StorePlan(), time.monotonic()
+    samples = stores.measure_stores(ours, folder, plan)
+    took = time.monotonic() - began
+    figures = {"stores": stores.as_json(samples, plan, took)}
+    return Found(stores.table(samples, plan, took), figures, stores.exit_code(samples))
+
+
+def _filing(ours: Contestant, seen: Sample, folder: Path) -> Found:
+    plan, began = filing.FilingPlan(), time.monotonic()
+    measured = filing.measure_filing(ours, seen, folder, plan)
+    took = time.monotonic() - began
+    figures = {"filing": filing.as_json(measured, plan, took)}
+    return Found(filing.table(measured, plan, took), figures, filing.exit_code(measured, plan))
 
 
 if __name__ == "__main__":

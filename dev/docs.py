@@ -14,6 +14,7 @@ from leyr_mcp.server.ehr.capabilities import EMRS
 from leyr_mcp.server.errors import CODES
 from leyr_mcp.server.settings import SETTINGS
 from leyr_mcp.tools.catalog import TOOLS
+from leyr_mcp.tools.spec import DISCARDS
 from leyr_mcp.tools.toolsets import PRESETS, ROLE_LACKS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,6 +34,8 @@ def tools_long() -> str:
     parts = []
     for tool in TOOLS:
         hints = "reads only" if tool.reads else "writes, after a person's approval"
+        if tool.annotations == DISCARDS:
+            hints = "takes back what is not yet in the record"
         parts += [f"## `{tool.name}`", "", f"{tool.title}. {tool.description}", ""]
         parts += [f"Toolset `{tool.toolset}`, scope `{tool.scope}`, {hints}.", ""]
         schema = tool.input_schema()

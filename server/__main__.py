@@ -12,6 +12,11 @@ COMMANDS = {
     "doctor": "Check settings, connection, credentials and care units.",
     "install": "Connect Claude Desktop.",
     "tools": "List the tools that are offered.",
+    "drafts": "List what waits for approval, is under way, or needs a person.",
+    "approve": "Read drafts and have them filed, or decline them.",
+    "resolve": "Decide on a draft that needs a person.",
+    "review": "Review and approve drafts on a page in the browser.",
+    "file": "File from a script or a scribe system, without a chat.",
     "passphrase": "Set the approver's passphrase.",
     "audit": "Prove, export or search the audit trail.",
     "sandbox": "Run the stand-in for Leyr's API on its own.",
@@ -60,8 +65,9 @@ def _help() -> int:
     screen = Screen(sys.stdout)
     screen.line("leyr-mcp: an assistant's way into a clinic's health record.")
     screen.heading("Commands")
+    width = max(map(len, COMMANDS))
     for name, text in COMMANDS.items():
-        screen.columns(f"  {screen.accent(name.ljust(9))} ", text, indent=12)
+        screen.columns(f"  {screen.accent(name.ljust(width))}  ", text, indent=width + 4)
     screen.line()
     screen.paragraph("leyr-mcp COMMAND --help tells more.")
     screen.paragraph("Settings are environment variables; README.md lists them.")

@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from leyr_mcp.server.boundary import MODE_META, ToolContext
 from leyr_mcp.server.ehr.capabilities import EMRS
 from leyr_mcp.server.ehr.leyr.backend import LeyrEhr, connect
 from leyr_mcp.server.ehr.units import Units
-from leyr_mcp.server.errors import ConfigError
+from leyr_mcp.server.errors import ConfigError, StorageError
 from leyr_mcp.server.filing.journal import Journal
-from leyr_mcp.server.filing.timing import utc_now
+from leyr_mcp.server.filing.timing import Timing, utc_now
+from leyr_mcp.server.logs import location
 from leyr_mcp.server.protocol import LeyrServer
 from leyr_mcp.server.settings import Settings
-from leyr_mcp.server.storage.keys import Keys, load_or_make, parse
-from leyr_mcp.server.storage.place import database_path, key_path
+from leyr_mcp.server.storage.keys import Keys, parse
+from leyr_mcp.server.storage.place import data_keys, database_path
 from leyr_mcp.server.storage.store import Store
 from leyr_mcp.tools.toolsets import Choice, choose
+
+if TYPE_CHECKING:
+    from leyr_mcp.server.filing.audit import AuditTrail
+    from leyr_mcp.server.filing.desk import Desk
+    from leyr_mcp.server.filing.worker import Worker
+    from leyr_mcp.server.web.serving import ReviewPage
 
 _EMBEDDED = "http://sandbox.localhost/api"
 # What the embedded sandbox is told; it is not a secret of anything.
 _SANDBOX_KEY = "sandbox"
 # So that a common call needs no care unit, as in a clinic that configured its own.
 _SANDBOX_UNITS = {"webdoc": "L0_1", "takecare": "10", "pasientsky": "L0_10"}
+_log = logging.getLogger("leyr_mcp.app")
 
 Message = MutableMapping[str, Any]
 
@@ -79,6 +88,52 @@ class EmbeddedSandbox:
             self._box.close()
 
 
+class LazyDesk:
+    """The desk, loaded at the first draft: what only reads starts without it."""
+
+    def __init__(self, make: Callable[[], Desk]) -> None:
+        self._make = make
+        self._desk: Desk | None = None
+
+    def __call__(self) -> Desk:
+        """Return the desk."""
+        if self._desk is None:
+            self._desk = self._make()
+        return self._desk
+
+    async def close(self, drain_s: float) -> None:
+        """Stop its worker after what it has under way, for so long at most."""
+        if self._desk is not None:
+            await self._desk.close(drain_s)
+
+
+class LazyPage:
+    """The review page, loaded and served at the first draft that waits for a person."""
+
+    def __init__(self, make: Callable[[], ReviewPage]) -> None:
+        self._make = make
+        self._page: ReviewPage | None = None
+
+    def __call__(self) -> ReviewPage:
+        """Return the page."""
+        if self._page is None:
+            self._page = self._make()
+        return self._page
+
+    async def url(self, draft_id: str) -> str | None:
+        """Return the address at which a person reviews a draft; None where it has none."""
+        try:
+            return await self().url(draft_id)
+        except OSError as exc:
+            _log.warning("the review page is not served: %s", location(exc))
+            return None
+
+    async def close(self) -> None:
+        """Serve it no more."""
+        if self._page is not None:
+            await self._page.close()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
     """A server ready to be served, and what it holds open."""
@@ -88,9 +143,25 @@ class App:
     ehr: LeyrEhr
     sandbox: EmbeddedSandbox | None
     journal: Journal
+    desk: LazyDesk
+    page: LazyPage
+    store_path: Path | None
 
-    async def close(self) -> None:
-        """Close the connections, the store and the sandbox."""
+    async def start_filing(self) -> bool:
+        """Go on with what a process before this one left; False if there is no store yet.
+
+        Raises:
+            StorageError: The store cannot be opened.
+        """
+        if self.store_path is None or not self.store_path.exists():
+            return False
+        await self.desk().start()
+        return True
+
+    async def close(self, *, drain_s: float = 0.0) -> None:
+        """End what is being filed, for so long at most, and close all that is open."""
+        await self.page.close()
+        await self.desk.close(drain_s)
         await self.ehr.close()
         await self.journal.close()
         if self.sandbox is not None:
@@ -122,24 +193,98 @@ def build(
         device="leyr-mcp",
         origin=f"{settings.backend}:{settings.emr}",
     )
+    units = Units(ehr, default=default_unit)
+    timing = Timing.of(settings.write_deadline_s, settings.grace_s)
+    desk = LazyDesk(lambda: _make_desk(settings, journal, ehr, units, timing, clock))
+    page = LazyPage(lambda: _make_page(settings, journal, desk, clock))
+    wanted = choice or choice_of(settings)
     context = ToolContext(
+        role=wanted.role,
         journal=journal,
+        open_desk=desk,
+        review_url=page.url,
         ehr=ehr,
-        units=Units(ehr, default=default_unit),
+        units=units,
         zone=settings.timezone,
         clock=clock,
         environment=settings.environment,
         sandbox=sandbox is not None,
         meta={MODE_META: "sandbox"} if sandbox is not None else {},
     )
-    chosen = choose(choice or choice_of(settings), ehr.capabilities)
+    chosen = choose(wanted, ehr.capabilities)
     return App(
-        server=LeyrServer(chosen, context),
+        server=LeyrServer(chosen, context, hosts=settings.approval_hosts),
         context=context,
         ehr=ehr,
         sandbox=sandbox,
         journal=journal,
+        desk=desk,
+        page=page,
+        store_path=None if in_memory else database_path(settings.state_dir, settings.backend),
     )
+
+
+def _make_desk(
+    settings: Settings,
+    journal: Journal,
+    ehr: LeyrEhr,
+    units: Units,
+    timing: Timing,
+    clock: Callable[[], datetime],
+) -> Desk:
+    # Not at the top: listing tools and reading need none of it, and a start is faster.
+    from leyr_mcp.server.filing.desk import Desk  # noqa: PLC0415
+    from leyr_mcp.server.filing.drafting import Drafting  # noqa: PLC0415
+    from leyr_mcp.server.filing.owners import new_owner  # noqa: PLC0415
+    from leyr_mcp.server.filing.worker import Worker  # noqa: PLC0415
+
+    def worker(store: Store, trail: AuditTrail) -> Worker:
+        return Worker(
+            store,
+            ehr,
+            owner=new_owner(),
+            trail=trail,
+            staged=_no_files,
+            environment=settings.environment,
+            timing=timing,
+            clock=clock,
+        )
+
+    drafting = Drafting(
+        ehr,
+        units,
+        clock=clock,
+        zone=settings.timezone,
+        author=settings.resource_id,
+        sandbox=settings.backend == "sandbox",
+        environment=settings.environment,
+        policy=settings.approval,
+    )
+    return Desk(journal, ehr, drafting, make_worker=worker, clock=clock)
+
+
+def _make_page(
+    settings: Settings, journal: Journal, desk: LazyDesk, clock: Callable[[], datetime]
+) -> ReviewPage:
+    # Not at the top: until a draft waits for a person, no web server is needed.
+    from leyr_mcp.server.filing.passphrase import Passphrase  # noqa: PLC0415
+    from leyr_mcp.server.web.deciding import Review  # noqa: PLC0415
+    from leyr_mcp.server.web.serving import ReviewPage  # noqa: PLC0415
+
+    review = Review(
+        desk,
+        journal,
+        Passphrase(settings.state_dir, clock=clock),
+        zone=settings.timezone,
+        sandbox=settings.backend == "sandbox",
+    )
+    return ReviewPage(review)
+
+
+async def _no_files(_name: str) -> AsyncIterator[bytes]:
+    """Give the bytes of a staged file: none are staged yet."""
+    raise StorageError("The staged file is gone.")
+    yield b""
 
 
 def _record(
@@ -176,9 +321,9 @@ def make_store(settings: Settings, *, in_memory: bool = False) -> Store:
 
     if in_memory:
         return SqliteStore(None, Keys(secrets.token_bytes(32)))
-    given = settings.data_key.reveal()
-    key_file = key_path(os.environ, state_dir=settings.state_dir)
-    keys = parse(given) if given else load_or_make(key_file)
+    keys = data_keys(
+        settings.data_key.reveal(), os.environ, state_dir=settings.state_dir, make=True
+    )
     return SqliteStore(database_path(settings.state_dir, settings.backend), keys)
 
 

@@ -11,13 +11,13 @@ import logging
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from zoneinfo import ZoneInfo
 
 from mcp import MCPError
-from mcp.types import CallToolResult, ContentBlock, TextContent
+from mcp.types import CallToolResult, ContentBlock, InputRequiredResult, TextContent
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from leyr_mcp.server.ehr.identifiers import PatientRef, ResourceRef, parse_patient, parse_resource
@@ -28,6 +28,10 @@ from leyr_mcp.server.filing.audit import NOTHING, About, Who
 from leyr_mcp.server.filing.journal import Journal
 from leyr_mcp.server.logs import location
 from leyr_mcp.server.settings import Environment
+
+if TYPE_CHECKING:
+    from leyr_mcp.server.filing.asking import Caller
+    from leyr_mcp.server.filing.desk import Desk
 
 ERROR_META = "leyr-mcp/error"
 MODE_META = "leyr-mcp/mode"
@@ -57,9 +61,29 @@ class Reply:
     about: tuple[About, ...] = ()
 
 
+class QuestionPending(Exception):  # noqa: N818 - not a failure: the call goes on with an answer
+    """A person is to be asked, and the client makes the same call again with the answer."""
+
+    def __init__(self, result: InputRequiredResult) -> None:
+        super().__init__("a person is asked")
+        self.result = result
+
+
+async def no_page(_draft_id: str) -> str | None:
+    """Return no address: there is no review page."""
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolContext:
-    """Everything that a tool may use."""
+    """Everything that a tool may use.
+
+    Attributes:
+        open_desk: Makes the desk at its first use; what only reads never loads it.
+        review_url: The address at which a person reviews a draft, if there is a page.
+        caller: Who calls, and how the person there is asked; set for each call.
+        role: What the operator set, which takes some content away.
+    """
 
     ehr: Ehr
     units: Units
@@ -69,6 +93,24 @@ class ToolContext:
     sandbox: bool = False
     meta: Mapping[str, Any] = field(default_factory=dict)
     journal: Journal | None = None
+    open_desk: Callable[[], Desk] | None = None
+    review_url: Callable[[str], Awaitable[str | None]] = no_page
+    caller: Caller | None = None
+    role: str | None = None
+
+    @property
+    def desk(self) -> Desk:
+        """The only way to write."""
+        if self.open_desk is None:
+            raise RuntimeError("this context has no desk")
+        return self.open_desk()
+
+    @property
+    def who(self) -> Who:
+        """Who calls."""
+        if self.caller is None:
+            raise RuntimeError("nobody calls")
+        return self.caller.who
 
     def now(self) -> datetime:
         """Return the present moment in the clinic's zone."""
@@ -140,9 +182,11 @@ class Failure:
 
 
 async def run(
-    tool: Runnable, arguments: dict[str, Any], context: ToolContext, who: Who
-) -> CallToolResult:
+    tool: Runnable, arguments: dict[str, Any], context: ToolContext, caller: Caller
+) -> CallToolResult | InputRequiredResult:
     """Run one tool call; whatever happens, the caller gets an answer and the audit an event.
+
+    Where a person must first be asked, the answer is that question.
 
     Raises:
         MCPError: Raised by the tool on purpose, as a protocol error.
@@ -151,15 +195,17 @@ async def run(
     parsed: Arguments | None = None
     try:
         parsed = tool.input.model_validate(_given(tool.input, arguments))
-        reply = await tool.handler(context, parsed)
+        reply = await tool.handler(replace(context, caller=caller), parsed)
         if context.journal is not None:
-            await context.journal.answered(tool.name, who, reply.about)
+            await context.journal.answered(tool.name, caller.who, reply.about)
     except MCPError:
         raise
+    except QuestionPending as pending:
+        return pending.result
     except Exception as exc:  # noqa: BLE001 - the one place where any failure becomes an answer
         failure = describe(exc, what=tool.name, model=tool.input)
         raw = getattr(parsed, "patient_id", None)
-        await refused(context, tool.name, who, raw, failure.code)
+        await refused(context, tool.name, caller.who, raw, failure.code)
         meta[ERROR_META] = failure.as_dict()
         content = TextContent(type="text", text=failure.text)
         return CallToolResult(content=[content], is_error=True, _meta=meta)
@@ -222,13 +268,19 @@ def describe(exc: Exception, *, what: str, model: type[Arguments] | None = None)
     return Failure(exc.code, exc.message, exc.next_step, exc.retry, ref, exc.field, after)
 
 
+def _where(path: tuple[int | str, ...]) -> str:
+    """Return where an error is: the argument, and a place in a list; never a key of the caller."""
+    inner = [str(part) for part in path[1:] if isinstance(part, int)]
+    return ".".join([*map(str, path[:1]), *inner]) or "arguments"
+
+
 def _invalid(exc: ValidationError, model: type[Arguments]) -> InputError:
     """Name each wrong field and its rule; a value is never repeated."""
     found = exc.errors(include_url=False, include_input=False, include_context=False)
     first = str(found[0]["loc"][0]) if found[0]["loc"] else None
     lines = []
     for error in found[:5]:
-        name = ".".join(str(part) for part in error["loc"]) or "arguments"
+        name = _where(error["loc"])
         if error["type"] == "extra_forbidden":
             shown = name if _PLAIN_NAME.fullmatch(name) else "one of the arguments"
             lines.append(f"{shown} is not an argument; known are {', '.join(model.model_fields)}")

@@ -30,6 +30,12 @@ CODES: dict[str, CodeInfo] = {
     "patient_mismatch": CodeInfo(
         "Tell the user that the two do not belong together, and ask which is right.", "no"
     ),
+    "patient_changed": CodeInfo(
+        "Stop; tell the user that the record changed, and start again from the search.", "no"
+    ),
+    "approval_void": CodeInfo("Call get_draft and tell the user where to review it.", "no"),
+    "in_progress": CodeInfo("Call get_draft to see what becomes of it.", "no"),
+    "slot_taken": CodeInfo("Offer the user the other times that are named.", "no"),
     "not_found": CodeInfo("Start again from the search or the list.", "no"),
     "not_supported": CodeInfo("Tell the user that this record system cannot do it.", "no"),
     "upstream_refused": CodeInfo("Tell the user that the record system refused it.", "no"),

@@ -21,12 +21,14 @@ from leyr_mcp.server.errors import ConfigError
 Backend = Literal["leyr", "sandbox"]
 Environment = Literal["test", "production"] | None
 Role = Literal["front-desk", "scribe"] | None
+Policy = Literal["required", "trusted"]
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 _ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._:-]{1,130}")
 _HEADER = re.compile(r"[!-~]*")
 _ADDRESS = re.compile(r"https?://[A-Za-z0-9._~:/%@\[\]-]+")
+_LEAST_S = 0.5
 _LIKE = "must be an address like https://api.leyr.io/api"
 
 
@@ -76,6 +78,10 @@ class Settings:
     environment: Environment
     state_dir: Path
     data_key: Secret
+    approval: Policy
+    approval_hosts: tuple[str, ...]
+    write_deadline_s: float
+    grace_s: float
     timezone: ZoneInfo
     toolsets: tuple[str, ...]
     role: Role
@@ -153,6 +159,23 @@ def _names(value: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
+def _seconds(most: int) -> Callable[[str], float]:
+    def parse(value: str) -> float:
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = 0.0
+        if not _LEAST_S <= seconds <= most:
+            raise ValueError(f"must be a number of seconds from {_LEAST_S} to {most}")
+        return seconds
+
+    return parse
+
+
+def _hosts(value: str) -> tuple[str, ...]:
+    return () if value.strip() == "none" else _names(_text(value))
+
+
 def _zone(value: str) -> ZoneInfo:
     try:
         return ZoneInfo(value.strip())
@@ -210,6 +233,32 @@ SETTINGS: tuple[Setting, ...] = (
         "The key of local data: 32 bytes, as base64. Unset: one is made in the user's folder of "
         "configuration, for its owner alone.",
         _secret,
+    ),
+    Setting(
+        "LEYR_MCP_APPROVAL",
+        "required",
+        "`required`: a person approves every write. `trusted`: calls that name `expect` file "
+        "without asking, unless a check stands against it.",
+        _one_of("required", "trusted"),
+    ),
+    Setting(
+        "LEYR_MCP_APPROVAL_HOSTS",
+        "claude-ai, claude-code, Visual Studio Code, cursor-vscode",
+        "Clients, as they name themselves, whose own question to the person counts as approval. "
+        "`none`: only the review page and the terminal count.",
+        _hosts,
+    ),
+    Setting(
+        "LEYR_MCP_WRITE_DEADLINE_S",
+        "60",
+        "Seconds until a write is given up as in doubt.",
+        _seconds(60),
+    ),
+    Setting(
+        "LEYR_MCP_GRACE_S",
+        "120",
+        "Seconds after which a write that cannot be found is given to a person.",
+        _seconds(3600),
     ),
     Setting("LEYR_MCP_TIMEZONE", "Europe/Stockholm", "The zone in which times are shown.", _zone),
     Setting("LEYR_MCP_TOOLSETS", "", "Toolsets to offer, by comma. Unset: all.", _names),

@@ -15,16 +15,25 @@ import os
 import signal
 import stat
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Self, cast
 
 from mcp.server import MCPServer
 from mcp.server.stdio import stdio_server
 from mcp.shared.message import ServerMessageMetadata, SessionMessage
-from mcp.types import JSONRPCError, JSONRPCRequest, JSONRPCResponse, jsonrpc_message_adapter
+from mcp.types import (
+    CONNECTION_CLOSED,
+    ErrorData,
+    JSONRPCError,
+    JSONRPCRequest,
+    JSONRPCResponse,
+    jsonrpc_message_adapter,
+)
 
 LINE_LIMIT = 32 * 1024 * 1024
 DRAIN_S = 10.0
+# What is left to be done besides the answers, in so many seconds at most.
+Finish = Callable[[float], Awaitable[None]]
 # For what remains after that: the answers that say it was given up, and a client that reads none.
 _LAST_WORDS_S = 1.0
 
@@ -32,22 +41,24 @@ _log = logging.getLogger("leyr_mcp.stdio")
 
 
 class _UnderWay:
-    """How many requests have not been answered."""
+    """How many requests have not been answered, and which of ours the client has not."""
 
     def __init__(self) -> None:
         self.count = 0
+        self.asked: set[str | int | None] = set()
         self.given_up = False
-        self.none = asyncio.Event()
-        self.none.set()
+        self.changed = asyncio.Event()
 
     def begin(self) -> None:
         self.count += 1
-        self.none.clear()
 
     def end(self) -> None:
         self.count -= 1
-        if self.count == 0:
-            self.none.set()
+        self.changed.set()
+
+    def ask(self, number: str | int) -> None:
+        self.asked.add(number)
+        self.changed.set()
 
     async def end_unanswered(self) -> None:
         """Called by the library for a request that was cancelled."""
@@ -77,35 +88,60 @@ class _Source(_Stream):
     def __init__(self, stream: Any, calls: _UnderWay, at_end: Callable[[], float]) -> None:
         super().__init__(stream, calls)
         self._at_end = at_end
+        self._ends: float | None = None
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> SessionMessage | Exception:
+        if self._ends is not None:
+            return await self._drained(self._ends)
         try:
             item: SessionMessage | Exception = await anext(self._stream)
         except StopAsyncIteration:
-            await self._drain()
-            raise
-        if isinstance(item, SessionMessage) and isinstance(item.message, JSONRPCRequest):
-            self._calls.begin()
-            item.metadata = ServerMessageMetadata(on_request_unanswered=self._calls.end_unanswered)
+            if self._calls.count:
+                _log.info("the input ended; calls to finish: %s", self._calls.count)
+            self._ends = self._at_end()
+            return await self._drained(self._ends)
+        if isinstance(item, SessionMessage):
+            self._count(item)
         return item
 
-    async def _drain(self) -> None:
-        if self._calls.count:
-            _log.info("the input ended; calls to finish: %s", self._calls.count)
+    def _count(self, item: SessionMessage) -> None:
+        if isinstance(item.message, JSONRPCRequest):
+            self._calls.begin()
+            item.metadata = ServerMessageMetadata(on_request_unanswered=self._calls.end_unanswered)
+        elif isinstance(item.message, JSONRPCResponse | JSONRPCError):
+            self._calls.asked.discard(item.message.id)
+
+    async def _drained(self, ends: float) -> SessionMessage:
+        """Return that a question to the client gets no answer any more, as long as one waits.
+
+        Raises:
+            StopAsyncIteration: All calls are answered, or the time is over.
+        """
+        calls = self._calls
         try:
-            await asyncio.wait_for(self._calls.none.wait(), self._at_end())
+            async with asyncio.timeout_at(ends):
+                while calls.count and not calls.asked:
+                    calls.changed.clear()
+                    await calls.changed.wait()
         except TimeoutError:
-            self._calls.given_up = True
+            calls.given_up = True
             _log.warning("calls under way were given up")
+            raise StopAsyncIteration from None
+        if not calls.asked:
+            raise StopAsyncIteration
+        gone = ErrorData(code=CONNECTION_CLOSED, message="The client hung up.")
+        return SessionMessage(JSONRPCError(jsonrpc="2.0", id=calls.asked.pop(), error=gone))
 
 
 class _Sink(_Stream):
     """The outgoing messages; an answer ends its request once it is on its way."""
 
     async def send(self, item: SessionMessage) -> None:
+        if isinstance(item.message, JSONRPCRequest):
+            self._calls.ask(item.message.id)
         try:
             await self._stream.send(item)
         finally:
@@ -159,37 +195,50 @@ class _WriteEnd(asyncio.streams.FlowControlMixin):
         self._on_lost()
 
 
-async def serve(server: MCPServer[Any], *, drain_s: float = DRAIN_S) -> bool:
-    """Serve until the input ends or a signal asks to stop; tell whether all calls were answered."""
+async def serve(
+    server: MCPServer[Any], *, drain_s: float = DRAIN_S, finish: Finish | None = None
+) -> bool:
+    """Serve until the input ends or a signal asks to stop; tell whether all calls were answered.
+
+    After the last answer `finish` is told how much is left of `drain_s`. The signals mean until it
+    is done what they meant before: the first one changes nothing, the second ends the process.
+    """
     if sys.platform == "win32" or not (_is_pipe(0) and _is_pipe(1)):
         # A file, a terminal, or Windows: a thread sits in the read, so a signal can only kill.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        return await _run(server, stdio_server(), drain_s)
-    return await _run(server, _pipes(), drain_s)
+        return await _run(server, stdio_server(), drain_s, finish)
+    return await _run(server, _pipes(), drain_s, finish)
 
 
 async def _run(
     server: MCPServer[Any],
     transport: contextlib.AbstractAsyncContextManager[tuple[Any, Any]],
     drain_s: float,
+    finish: Finish | None,
 ) -> bool:
     low = server._lowlevel_server  # noqa: SLF001 - the public call takes no streams
     calls = _UnderWay()
-    try:
-        async with asyncio.timeout(None) as limit:
+    loop = asyncio.get_running_loop()
+    ends = loop.time()
+    async with transport as (incoming, outgoing):
+        try:
+            async with asyncio.timeout(None) as limit:
 
-            def at_end() -> float:
-                limit.reschedule(asyncio.get_running_loop().time() + drain_s + _LAST_WORDS_S)
-                return drain_s
+                def at_end() -> float:
+                    nonlocal ends
+                    ends = loop.time() + drain_s
+                    limit.reschedule(ends + _LAST_WORDS_S)
+                    return ends
 
-            async with transport as (incoming, outgoing):
                 source, sink = _Source(incoming, calls, at_end), _Sink(outgoing, calls)
                 options = low.create_initialization_options()
                 await low.run(cast("Any", source), sink, options)
-    except TimeoutError:
-        if not limit.expired():
-            raise
-        return False
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            calls.given_up = True
+        if finish is not None:
+            await finish(max(0.0, ends - loop.time()))
     return not calls.given_up
 
 

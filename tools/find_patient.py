@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import unicodedata
 from datetime import date
 from typing import Annotated, NotRequired
 
@@ -11,18 +10,18 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from leyr_mcp.server.boundary import Arguments, Reply, ToolContext
+from leyr_mcp.server.ehr import people
 from leyr_mcp.server.ehr.identifiers import PatientRef, mask_national_number
 from leyr_mcp.server.ehr.models import Patient
 from leyr_mcp.server.errors import InputError, LeyrMcpError
 from leyr_mcp.server.filing.audit import About
 from leyr_mcp.server.text import named, short
-from leyr_mcp.tools.params import BirthDate, CareUnitId, Name, PatientId
+from leyr_mcp.server.times import parse_date
+from leyr_mcp.tools.params import AnyPatientId, BirthDate, CareUnitId, Name
 from leyr_mcp.tools.spec import READS, ToolSpec
-from leyr_mcp.tools.times import parse_date
 
 _AT_MOST = 10
 _NOT_COMPARED = "The birth date is not in the record and could not be compared."
-_NATIONAL = ("se_personal_number:", "no_personal_number:", "nhs_number:")
 
 
 class PatientEntry(TypedDict):
@@ -49,7 +48,7 @@ class Answer(TypedDict):
 class Input(Arguments):
     """An identifier, or names."""
 
-    patient_id: PatientId | None = None
+    patient_id: AnyPatientId | None = None
     first_name: Name | None = None
     last_name: Name | None = None
     birth_date: BirthDate | None = None
@@ -65,14 +64,16 @@ async def handle(context: ToolContext, args: Input) -> Reply:
     unit = await context.units.resolve(args.care_unit_id)
     if ref is not None:
         patient = await _by_id(context, unit, ref, args, born)
-        compared = born is None or birth_date_of(context, patient, ref) is not None
+        compared = (
+            born is None or people.birth_date(patient, ref, _number(context, patient)) is not None
+        )
         return _reply(context, [patient], unit, ref, None if compared else _NOT_COMPARED)
     found = await context.ehr.find_patients(
         unit, first_name=args.first_name, last_name=args.last_name
     )
     note = None
     if born is not None:
-        known = {id(p): birth_date_of(context, p, None) for p in found}
+        known = {id(p): people.birth_date(p, None, _number(context, p)) for p in found}
         found = [p for p in found if known[id(p)] in (None, born)]
         unsure = sum(known[id(p)] is None for p in found)
         if unsure:
@@ -95,9 +96,11 @@ async def _by_id(
             next_step="Search with first_name and last_name.",
         )
     patient = await context.ehr.patient(unit, ref)
-    known = birth_date_of(context, patient, ref)
+    known = people.birth_date(patient, ref, _number(context, patient))
     given = ((args.first_name, patient.first_name), (args.last_name, patient.last_name))
-    if any(a and b and fold(a) != fold(b) for a, b in given) or (born and known and born != known):
+    if any(a and b and people.folded(a) != people.folded(b) for a, b in given) or (
+        born and known and born != known
+    ):
         raise LeyrMcpError(
             "The identifier belongs to a patient with another name or birth date.",
             code="patient_mismatch",
@@ -142,12 +145,12 @@ def _reply(
 
 def entry(context: ToolContext, patient: Patient, ref: PatientRef | None) -> PatientEntry | None:
     """Return a patient as the caller sees them; None without an identifier that can be used."""
-    number = _national(context, patient.external_id)
+    number = _number(context, patient)
     usable = _usable_id(patient, ref or number)
     if usable is None:
         return None
     found = PatientEntry(patient_id=usable)
-    born = _born(patient, ref, number)
+    born = people.birth_date(patient, ref, number)
     masked = number.masked if number else mask_national_number(patient.external_id or "")
     shown: dict[str, str | None] = {
         "id": short(patient.id) if patient.id else None,
@@ -177,42 +180,17 @@ def line(found: PatientEntry) -> str:
     return ", ".join(parts)
 
 
+def _number(context: ToolContext, patient: Patient) -> PatientRef | None:
+    types = context.ehr.capabilities.patient_types
+    return people.national_number(patient, types, context.today(), context.environment)
+
+
 def _usable_id(patient: Patient, otherwise: PatientRef | None) -> str | None:
     """Return the identifier to use from here on: never Leyr's own id, which no path takes."""
     if patient.emr_id:
         with contextlib.suppress(InputError):
             return str(PatientRef("emr_id", patient.emr_id))
     return str(otherwise) if otherwise else None
-
-
-def birth_date_of(context: ToolContext, patient: Patient, ref: PatientRef | None) -> date | None:
-    """Return the birth date: the register's, else the one in a checked national number."""
-    return _born(patient, ref, _national(context, patient.external_id))
-
-
-def _born(patient: Patient, *numbers: PatientRef | None) -> date | None:
-    if patient.birth_date is not None:
-        return patient.birth_date
-    return next((n.birth_date for n in numbers if n is not None and n.birth_date), None)
-
-
-def _national(context: ToolContext, number: str | None) -> PatientRef | None:
-    """Return a record's national number, typed, when its check digits leave no doubt."""
-    if not number:
-        return None
-    accepted = context.ehr.capabilities.patient_types
-    for prefix in _NATIONAL:
-        if accepted is None or prefix[:-1] in accepted or prefix == _NATIONAL[0]:
-            try:
-                return context.patient_ref(f"{prefix}{number}")
-            except InputError:
-                continue
-    return None
-
-
-def fold(name: str) -> str:
-    """Return a name as it is compared: case, composition and spaces do not count."""
-    return " ".join(unicodedata.normalize("NFC", name).casefold().split())
 
 
 SPEC = ToolSpec(

@@ -17,9 +17,9 @@ from leyr_mcp.server.ehr.units import NO_NAMES, Names, Place
 from leyr_mcp.server.errors import InputError
 from leyr_mcp.server.filing.audit import About
 from leyr_mcp.server.text import REASON_CAP, fence, named, short
+from leyr_mcp.server.times import clock, day_line, iso, parse_moment
 from leyr_mcp.tools.params import CareUnitId, Moment, PatientId, ResourceId
 from leyr_mcp.tools.spec import READS, ToolSpec
-from leyr_mcp.tools.times import clock, day_line, iso, parse_moment
 
 _AT_MOST = 50
 _DEFAULT_DAYS = 7

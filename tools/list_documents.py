@@ -10,10 +10,10 @@ from leyr_mcp.server.boundary import Arguments, Reply, ToolContext
 from leyr_mcp.server.ehr.models import Document
 from leyr_mcp.server.filing.audit import About
 from leyr_mcp.server.text import named, quoted, short
+from leyr_mcp.server.times import written
 from leyr_mcp.tools.list_notes import newest_first
 from leyr_mcp.tools.params import CareUnitId, PatientId
 from leyr_mcp.tools.spec import READS, ToolSpec
-from leyr_mcp.tools.times import written
 
 _AT_MOST = 50
 

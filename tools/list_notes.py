@@ -11,9 +11,9 @@ from leyr_mcp.server.ehr.models import Document, Note
 from leyr_mcp.server.ehr.units import NO_NAMES, Names
 from leyr_mcp.server.filing.audit import About
 from leyr_mcp.server.text import named, short
+from leyr_mcp.server.times import order, written
 from leyr_mcp.tools.params import CareUnitId, PatientId
 from leyr_mcp.tools.spec import READS, ToolSpec
-from leyr_mcp.tools.times import order, written
 
 _AT_MOST = 50
 

@@ -18,9 +18,9 @@ from leyr_mcp.server.ehr.units import Place
 from leyr_mcp.server.errors import InputError
 from leyr_mcp.server.filing.audit import About
 from leyr_mcp.server.text import named
+from leyr_mcp.server.times import clock, day_line, iso, parse_moment
 from leyr_mcp.tools.params import CareUnitId, Moment, ResourceId, ServiceId, line
 from leyr_mcp.tools.spec import READS, ToolSpec
-from leyr_mcp.tools.times import clock, day_line, iso, parse_moment
 
 _DEFAULT_DAYS = 7
 _MOST_DAYS = 92

@@ -19,7 +19,7 @@ def line(at_most: int) -> AfterValidator:
     return AfterValidator(check)
 
 
-PatientId = Annotated[
+AnyPatientId = Annotated[
     str,
     Field(
         description="From find_patient, or typed: emr_id:…, se_personal_number:YYYYMMDDNNNN, "
@@ -27,6 +27,8 @@ PatientId = Annotated[
     ),
     line(130),
 ]
+# The same, in short: a model that has read find_patient knows the forms.
+PatientId = Annotated[str, Field(description="From find_patient, or typed as there"), line(130)]
 CareUnitId = Annotated[str, Field(description="Usually not needed"), line(96)]
 ResourceId = Annotated[str, Field(description="From list_care_units, or hsa_id:…"), line(130)]
 ServiceId = Annotated[str, Field(description="From list_care_units"), line(96)]
@@ -34,3 +36,7 @@ EntryId = Annotated[str, line(96)]
 Name = Annotated[str, line(100)]
 BirthDate = Annotated[str, Field(description="YYYY-MM-DD"), line(10)]
 Moment = Annotated[str, line(35)]
+DraftId = Annotated[str, line(40)]
+KeepDraft = Annotated[bool, Field(description="Ask nobody yet; then file_drafts")]
+Key = Annotated[str, Field(description="New value: a second copy on purpose"), line(100)]
+Expect = Annotated[str, Field(description="Family name or birth date you believe in"), line(100)]

@@ -13,9 +13,13 @@ from mcp.types import Prompt, PromptArgument
 from leyr_mcp.server.boundary import ToolContext
 from leyr_mcp.server.ehr.identifiers import check_opaque
 from leyr_mcp.server.errors import InputError
+from leyr_mcp.server.text import clean, fence
+from leyr_mcp.tools.wording import LANGUAGES, WORDINGS, Wording
+from leyr_mcp.tools.write_note import TEMPLATES
 
 _WEEKS = range(1, 105)
 _MOST_DIGITS = 3
+_MOST_TEXT = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +95,77 @@ def _book_follow_up(
             ("find_patient", "find_patient with this patient_id: tell me name and birth date."),
             ("list_appointments", "list_appointments of the patient, so that nothing overlaps."),
             ("list_timeslots", f"list_timeslots for the days around {weeks} weeks from today."),
+            (
+                "book_appointment",
+                (
+                    "When I have chosen: book_appointment with that time and expect; tell me its "
+                    "status and where it is approved."
+                ),
+            ),
         )
         + "Offer me three times that differ in day and part of day, with practitioner and service, "
         "and wait for my choice. Book nothing that I have not chosen."
+    )
+
+
+def _wording(given: Mapping[str, str]) -> Wording:
+    language = given.get("language", "").strip() or LANGUAGES[0]
+    if language not in WORDINGS:
+        raise InputError(f"language must be one of {', '.join(LANGUAGES)}.", field="language")
+    return WORDINGS[language]
+
+
+def _sources(given: Mapping[str, str], words: Wording) -> str:
+    """Return what was said at the visit, each source between markers; empty where there is none."""
+    parts = []
+    for name, called in words.sources.items():
+        raw = given.get(name, "")
+        text = clean(raw, cap=_MOST_TEXT + 1).text.strip()
+        if len(text) > _MOST_TEXT:
+            raise InputError(
+                f"{name} must not be longer than {_MOST_TEXT:,} characters.", field=name
+            )
+        if text:
+            parts.append("\n\n" + fence(text, source=called, said=words.data))
+    return "".join(parts)
+
+
+def _consultation_summary(
+    context: ToolContext, given: Mapping[str, str], offered: Collection[str]
+) -> str:
+    words = _wording(given)
+    patient = context.patient_ref(given["patient_id"].strip())
+    template = check_opaque(
+        given.get("template_id", "").strip() or TEMPLATES[0], field="template_id"
+    )
+    sources = _sources(given, words)
+    if not sources:
+        raise InputError("Give transcript or points.", field="transcript")
+    steps = [(tool, text.format(template=template)) for tool, text in words.summary_steps]
+    free = template == TEMPLATES[0]
+    return (
+        words.summary.format(patient=patient, unit=_unit(given))
+        + "\n"
+        + _steps(offered, *steps)
+        + f"{words.summary_rules} {words.headings if free else words.structured}"
+        + sources
+    )
+
+
+def _patient_letter(
+    context: ToolContext, given: Mapping[str, str], offered: Collection[str]
+) -> str:
+    words = _wording(given)
+    patient = context.patient_ref(given["patient_id"].strip())
+    sources = _sources(given, words)
+    steps = [("find_patient", words.letter_patient)]
+    steps += [] if sources else [("get_note", words.letter_note)]
+    return (
+        words.letter.format(patient=patient, unit=_unit(given))
+        + "\n"
+        + _steps(offered, *steps)
+        + words.letter_rules
+        + sources
     )
 
 
@@ -102,7 +174,53 @@ _PATIENT = PromptArgument(
 )
 _UNIT = PromptArgument(name="care_unit_id", description="Usually not needed", required=False)
 
+_LANGUAGE = PromptArgument(name="language", description="sv, nb or en; default sv", required=False)
+
 PROMPTS: dict[str, PromptSpec] = {
+    "consultation_summary": PromptSpec(
+        Prompt(
+            name="consultation_summary",
+            title="Summarise a consultation",
+            description="Draft the summary of a visit from its transcript or from points, and "
+            "file it once you approved it.",
+            arguments=[
+                _PATIENT,
+                PromptArgument(
+                    name="transcript", description="What was said; or points", required=False
+                ),
+                PromptArgument(
+                    name="points", description="What to write, in short", required=False
+                ),
+                PromptArgument(
+                    name="template_id", description="Default leyr_unstructured", required=False
+                ),
+                _LANGUAGE,
+                _UNIT,
+            ],
+        ),
+        ("find_patient", "write_note"),
+        _consultation_summary,
+    ),
+    "patient_letter": PromptSpec(
+        Prompt(
+            name="patient_letter",
+            title="Letter to the patient",
+            description="Draft a letter to a patient in plain words, from points or from the "
+            "newest note.",
+            arguments=[
+                _PATIENT,
+                PromptArgument(
+                    name="points",
+                    description="What to tell; default: the newest note",
+                    required=False,
+                ),
+                _LANGUAGE,
+                _UNIT,
+            ],
+        ),
+        ("find_patient", "list_notes", "get_note"),
+        _patient_letter,
+    ),
     "pre_visit_brief": PromptSpec(
         Prompt(
             name="pre_visit_brief",

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from leyr_mcp.server.boundary import Arguments, Reply, ToolContext
 
-Toolset = Literal["base", "patients", "scheduling", "notes", "documents"]
+Toolset = Literal["base", "patients", "scheduling", "notes", "documents", "drafts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -62,6 +62,19 @@ def entry_of(spec: ToolSpec) -> Tool:
 
 READS = ToolAnnotations(
     read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=True
+)
+
+# Of what is kept here alone.
+LOOKS = ToolAnnotations(
+    read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
+)
+
+WRITES = ToolAnnotations(
+    read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=True
+)
+
+DISCARDS = ToolAnnotations(
+    read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False
 )
 
 

@@ -13,7 +13,20 @@ from leyr_mcp.server.errors import ConfigError
 from leyr_mcp.tools.catalog import TOOLS
 from leyr_mcp.tools.spec import ToolSpec
 
-CORE = ("list_care_units", "find_patient", "list_timeslots")
+_CORE = (
+    "list_care_units",
+    "find_patient",
+    "list_timeslots",
+    "book_appointment",
+    "write_note",
+    "attach_document",
+    "get_draft",
+    "file_drafts",
+)
+CORE = tuple(tool.name for tool in TOOLS if tool.name in _CORE)
+# Without these nobody could ask what became of a draft, or file what was only drafted: they come
+# with every toolset that writes.
+WITH_WRITES = ("get_draft", "file_drafts")
 PRESETS: dict[str, tuple[str, ...]] = {
     "all": tuple(tool.name for tool in TOOLS),
     "core": CORE,
@@ -49,14 +62,16 @@ def choose(choice: Choice, capabilities: Capabilities) -> tuple[ToolSpec, ...]:
     names = _wanted(choice)
     _known(choice.exclude, PRESETS["all"], "--exclude-tools", "tool")
     lacks = ROLE_LACKS.get(choice.role or "", frozenset()) | set(choice.exclude)
-    chosen = tuple(
+    possible = tuple(
         tool
         for tool in TOOLS
-        if tool.name in names
-        and tool.name not in lacks
+        if tool.name not in lacks
         and (tool.reads or not choice.read_only)
         and (tool.needs is None or getattr(capabilities, tool.needs) is not False)
     )
+    if choice.toolsets and any(tool.name in names and not tool.reads for tool in possible):
+        names.update(WITH_WRITES)
+    chosen = tuple(tool for tool in possible if tool.name in names)
     if not chosen:
         raise ConfigError("The settings leave no tool to offer.")
     return chosen

@@ -9,11 +9,15 @@ PATIENT = "ehr://care-units/{care_unit_id}/patients/{patient_id}"
 NOTE = PATIENT + "/notes/{note_id}"
 DOCUMENT = PATIENT + "/documents/{document_id}"
 
+DRAFT = "ehr://drafts/{draft_id}"
+UNSENT = "drafts://unsent"
+
 _PREFIX = "ehr://care-units/"
+_DRAFTS = "ehr://drafts/"
 
 
 class Address(NamedTuple):
-    """What an address names: a patient, or one of their notes or documents."""
+    """What an address names: a patient, one of their notes or documents, or drafts kept here."""
 
     care_unit_id: str
     patient_id: str
@@ -33,11 +37,24 @@ def document_uri(care_unit_id: str, patient_id: str, document_id: str) -> str:
     )
 
 
+def draft_uri(draft_id: str) -> str:
+    """Return the address of a draft."""
+    return DRAFT.format(draft_id=draft_id)
+
+
 def parse(uri: str) -> Address | None:
     """Return what an address names, or None if it is none of ours; the ids are not yet checked."""
-    if not uri.startswith(_PREFIX) or len(uri) > 500:  # noqa: PLR2004 - no id is that long
+    if len(uri) > 500:  # noqa: PLR2004 - no id is that long
         return None
-    match [unquote(part) for part in uri[len(_PREFIX) :].split("/")]:
+    if uri.startswith(_PREFIX):
+        return _of_record(uri[len(_PREFIX) :])
+    if uri.startswith(_DRAFTS):
+        return Address("", "", "drafts", unquote(uri[len(_DRAFTS) :]))
+    return Address("", "", "unsent", "") if uri == UNSENT else None
+
+
+def _of_record(path: str) -> Address | None:
+    match [unquote(part) for part in path.split("/")]:
         case [unit, "patients", patient]:
             return Address(unit, patient, "patient", "")
         case [unit, "patients", patient, "notes" | "documents" as kind, entry]:

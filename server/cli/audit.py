@@ -24,8 +24,8 @@ from leyr_mcp.server.filing.timing import utc_now
 from leyr_mcp.server.filing.verify import Verdict, verify_store
 from leyr_mcp.server.settings import Settings, load
 from leyr_mcp.server.storage import chain
-from leyr_mcp.server.storage.keys import Keys, load_or_make, parse
-from leyr_mcp.server.storage.place import database_path, key_path
+from leyr_mcp.server.storage.keys import Keys
+from leyr_mcp.server.storage.place import data_keys, database_path
 from leyr_mcp.server.storage.sqlite import SqliteStore
 
 _OUTCOMES = {OK: "ok", FAILED: "failed"}
@@ -106,18 +106,10 @@ def _store(settings: Settings) -> Opened:
         if head.exists():
             raise StorageError("The audit trail is gone; the record of its last event is left.")
         raise _NothingYetError
-    keys = _keys(settings)
+    keys = data_keys(
+        settings.data_key.reveal(), os.environ, state_dir=settings.state_dir, make=False
+    )
     return Opened(SqliteStore(path, keys), keys, head)
-
-
-def _keys(settings: Settings) -> Keys:
-    given = settings.data_key.reveal()
-    if given:
-        return parse(given)
-    key_file = key_path(os.environ, state_dir=settings.state_dir)
-    if not key_file.exists():
-        raise ConfigError("The key of the local store is not where it was; nothing can be read.")
-    return load_or_make(key_file)
 
 
 async def _run(options: argparse.Namespace, settings: Settings, opened: Opened) -> int:

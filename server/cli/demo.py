@@ -21,6 +21,14 @@ from mcp.types import CallToolResult, TextContent
 from leyr_mcp.server.cli.terminal import Screen
 
 _SHOWN_LINES = 10
+_BAR = 6
+_SUMMARY = (
+    "Kontaktorsak: kontroll av blodtryck.\n"
+    "Aktuellt: mår bra, inga biverkningar av medicinen.\n"
+    "Status: blodtryck 134/82, puls 68, regelbunden.\n"
+    "Bedömning: välreglerad hypertoni.\n"
+    "Plan: oförändrad medicinering, återbesök enligt bokning."
+)
 
 
 @dataclass(slots=True)
@@ -34,12 +42,41 @@ class Tally:
     unexpected: list[str] = field(default_factory=list)
 
 
+class Terminal:
+    """Plays the person: runs commands of this program as they would, and shows what they see."""
+
+    def __init__(self, screen: Screen, env: dict[str, str]) -> None:
+        self._screen = screen
+        self._env = env
+
+    async def run(self, *command: str) -> bool:
+        """Run a command and show its output; tell whether it did what was asked."""
+        screen = self._screen
+        screen.line()
+        screen.line(f"   {screen.accent('$ leyr-mcp')} {' '.join(command)}")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "leyr_mcp.server",
+            *command,
+            env={**self._env, "COLUMNS": str(screen.width - _BAR)},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        for row in output.decode().rstrip().splitlines():
+            screen.quote(row)
+        return process.returncode == 0
+
+
 class Visit:
     """Calls tools one by one and shows each as the model would see it."""
 
-    def __init__(self, client: Client, screen: Screen) -> None:
+    def __init__(self, client: Client, screen: Screen, terminal: Terminal) -> None:
         self._client = client
         self._screen = screen
+        self._terminal = terminal
         self._step = 0
         self.tally = Tally()
 
@@ -60,6 +97,11 @@ class Visit:
         self._show(name, arguments, result, text, took)
         return result.structured_content or {}
 
+    async def terminal(self, *command: str) -> None:
+        """Have the person run a command."""
+        if not await self._terminal.run(*command):
+            self.tally.unexpected.append(f"leyr-mcp {command[0]}")
+
     def _count(
         self, name: str, arguments: dict[str, Any], result: CallToolResult, text: str, took: float,
         *, refused: bool,
@@ -76,7 +118,7 @@ class Visit:
         self, name: str, arguments: dict[str, Any], result: CallToolResult, text: str, took: float
     ) -> None:
         screen = self._screen
-        given = ", ".join(f"{key}={value}" for key, value in arguments.items())
+        given = ", ".join(f"{key}={_brief(value)}" for key, value in arguments.items())
         mark = screen.warn("refused") if result.is_error else screen.good("ok")
         figures = f"{took * 1000:.0f} ms, {len(text.encode()):,} bytes to the model"
         screen.line()
@@ -88,6 +130,14 @@ class Visit:
             screen.quote(row)
         if len(rows) > len(shown):
             screen.quote(screen.dim(f"... and {len(rows) - len(shown)} more lines"))
+
+
+def _brief(value: Any) -> str:
+    """Return an argument on one line."""
+    if isinstance(value, list):
+        return "[" + ", ".join(map(str, value)) + "]"
+    first, _, more = str(value).partition("\n")
+    return f"{first} ..." if more else first
 
 
 def main(argv: list[str]) -> int:
@@ -110,7 +160,7 @@ async def _demo(screen: Screen) -> int:
         server = StdioServerParameters(
             command=sys.executable, args=["-m", "leyr_mcp.server"], env=env
         )
-        screen.line(screen.bold("leyr-mcp: preparing a visit, in the sandbox"))
+        screen.line(screen.bold("leyr-mcp: a visit, in the sandbox"))
         screen.line()
         screen.paragraph(
             "A real MCP client talks to a real server process over its pipes. Every patient is "
@@ -132,15 +182,29 @@ async def _demo(screen: Screen) -> int:
                     f"{size:,} bytes to the model, protocol {client.protocol_version}"
                 )
             )
-            visit = Visit(client, screen)
+            visit = Visit(client, screen, Terminal(screen, env))
             await _play(visit)
         return _sum_up(screen, visit.tally)
 
 
 async def _play(visit: Visit) -> None:
+    patient_id = await _prepare(visit)
+    drafts = await _draft(visit, patient_id)
+    await _approve(visit, drafts)
+
+    visit.says("Read it back: is it in the record, once?")
+    notes = await visit.call("list_notes", patient_id=patient_id)
+    await visit.call("get_note", patient_id=patient_id, note_id=notes["notes"][0]["note_id"])
+    await visit.call("list_appointments", patient_id=patient_id)
+
+    visit.says("And who did all this? The trail proves itself.")
+    await visit.terminal("audit", "verify")
+
+
+async def _prepare(visit: Visit) -> str:
     visit.says("Tolvan Tolvansson is next. Is he in the record?")
     found = await visit.call("find_patient", last_name="Tolvansson")
-    patient_id = found["patients"][0]["patient_id"]
+    patient_id: str = found["patients"][0]["patient_id"]
 
     visit.says("A number read out wrongly never reaches the record.")
     await visit.call("find_patient", refused=True, patient_id="se_personal_number:191212121221")
@@ -148,23 +212,56 @@ async def _play(visit: Visit) -> None:
     visit.says("Two patients share a name: the assistant must ask, not choose.")
     await visit.call("find_patient", first_name="Åsa", last_name="Testdotter")
 
-    visit.says("When was he here, and when is he due?")
-    await visit.call("list_appointments", patient_id=patient_id)
-
     visit.says("What did we write last time?")
     notes = await visit.call("list_notes", patient_id=patient_id)
     await visit.call("get_note", patient_id=patient_id, note_id=notes["notes"][0]["note_id"])
+    return patient_id
 
-    visit.says("Has anything come in?")
-    documents = await visit.call("list_documents", patient_id=patient_id)
-    await visit.call(
-        "get_document",
-        patient_id=patient_id,
-        document_id=documents["documents"][0]["document_id"],
+
+async def _draft(visit: Visit, patient_id: str) -> list[str]:
+    visit.says("Find a morning for the follow-up, and book the first.")
+    slots = await visit.call("list_timeslots", part_of_day="morning", limit=6)
+    slot = slots["timeslots"][0]
+    wanted = {
+        key: slot[key]
+        for key in ("start", "end", "resource_id", "healthcare_service_id")
+        if key in slot
+    }
+    booking = await visit.call(
+        "book_appointment", patient_id=patient_id, **wanted, expect="Tolvansson", draft=True
     )
 
-    visit.says("Find a morning for the follow-up.")
-    await visit.call("list_timeslots", part_of_day="morning", limit=6)
+    visit.says("Draft the summary of today's visit.")
+    note = await visit.call(
+        "write_note",
+        patient_id=patient_id,
+        title="Återbesök",
+        content=_SUMMARY,
+        expect="Tolvansson",
+        draft=True,
+    )
+
+    visit.says("For the wrong patient it does not even become a draft.")
+    await visit.call(
+        "write_note",
+        refused=True,
+        patient_id=patient_id,
+        title="Återbesök",
+        content=_SUMMARY,
+        expect="Testdotter",
+    )
+    return [booking["draft_id"], note["draft_id"]]
+
+
+async def _approve(visit: Visit, drafts: list[str]) -> None:
+    visit.says("File both. No tool can approve, so the person does, at the terminal.")
+    await visit.call("file_drafts", draft_ids=drafts)
+    await visit.terminal("drafts")
+    await visit.terminal("approve", *drafts, "--yes")
+    await visit.call("get_draft", draft_id=drafts[1])
+
+    visit.says("The assistant tries again: nothing is filed twice.")
+    await visit.call("file_drafts", draft_ids=drafts)
 
 
 def _sum_up(screen: Screen, tally: Tally) -> int:

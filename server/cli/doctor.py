@@ -8,7 +8,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -17,7 +19,11 @@ from leyr_mcp.server.app import App, build
 from leyr_mcp.server.cli.terminal import Screen
 from leyr_mcp.server.ehr.capabilities import Capabilities
 from leyr_mcp.server.errors import ConfigError, LeyrMcpError
+from leyr_mcp.server.filing.passphrase import Passphrase
+from leyr_mcp.server.filing.timing import utc_now
 from leyr_mcp.server.settings import Settings, load
+from leyr_mcp.server.storage.place import data_keys
+from leyr_mcp.server.storage.store import State
 
 Level = Literal["ok", "note", "fail"]
 
@@ -48,25 +54,28 @@ def main(argv: list[str]) -> int:
         app = build(settings)
     except ConfigError as exc:
         checks = [Check("settings", "fail", exc.message)]
-        _show(checks, as_json=options.json)
+        _show(checks, None, as_json=options.json)
         return 2
-    checks = asyncio.run(_examine(settings, app))
-    _show(checks, as_json=options.json)
+    checks, drafts = asyncio.run(_examine(settings, app))
+    _show(checks, drafts, as_json=options.json)
     return 1 if any(check.level == "fail" for check in checks) else 0
 
 
-async def _examine(settings: Settings, app: App) -> list[Check]:
-    checks = _settings(settings)
+async def _examine(settings: Settings, app: App) -> tuple[list[Check], Mapping[State, int] | None]:
+    """Return every check, and how many drafts there are of each state, if that can be read."""
+    checks = [*_settings(settings), *_approval(settings)]
     try:
         found = await _record(settings, app)
+        drafts, counts = await _drafts(settings, app)
     except Exception as exc:  # noqa: BLE001 - a check that breaks is a finding, not an end
         found = [Check("record system", "fail", f"this server failed: {logs.location(exc)}")]
+        drafts, counts = [], None
     finally:
         await app.close()
-    checks += [*found, _capabilities(app.ehr.capabilities, settings.emr)]
+    checks += [*drafts, *found, _capabilities(app.ehr.capabilities, settings.emr)]
     if settings.backend == "leyr" and all(check.level != "fail" for check in found):
         checks.append(_clock(app))
-    return checks
+    return checks, counts
 
 
 def _settings(settings: Settings) -> list[Check]:
@@ -89,6 +98,61 @@ def _settings(settings: Settings) -> list[Check]:
             Check("author", "note", "LEYR_RESOURCE_ID is unset: notes will have no author.")
         )
     return checks
+
+
+def _approval(settings: Settings) -> list[Check]:
+    """Return by whom and how a write is approved."""
+    hosts = ", ".join(settings.approval_hosts) or "none"
+    if settings.approval == "trusted":
+        text = "trusted: a write that names expect is filed without asking anybody"
+        policy = Check("approval", "note", f"{text}; else the question of {hosts} counts")
+    else:
+        text = f"a person approves every write; clients whose own question counts: {hosts}"
+        policy = Check("approval", "ok", text)
+    return [policy, _approver(settings)]
+
+
+def _approver(settings: Settings) -> Check:
+    if settings.backend == "sandbox":
+        return Check("approver", "ok", "the sandbox asks for no passphrase")
+    try:
+        approver = Passphrase(settings.state_dir, clock=utc_now).approver()
+    except LeyrMcpError as exc:
+        return Check("approver", "fail", exc.message)
+    if approver is None:
+        text = "no passphrase is set: only a client's own question can approve."
+        return Check("approver", "note", f"{text} Set one with: leyr-mcp passphrase")
+    path = settings.state_dir / "approver.json"
+    text = f"{approver.name}. Forgotten passphrase: delete {path} and set a new one"
+    return Check("approver", "ok", text)
+
+
+async def _drafts(settings: Settings, app: App) -> tuple[list[Check], Mapping[State, int] | None]:
+    """Count the drafts, where there is a store; none is made, nor a key."""
+    if app.store_path is None or not app.store_path.exists():
+        return [Check("drafts", "ok", "none yet")], {}
+    try:
+        given = settings.data_key.reveal()
+        data_keys(given, os.environ, state_dir=settings.state_dir, make=False)
+        counts = await app.desk().counts()
+    except LeyrMcpError as exc:
+        return [Check("drafts", "fail", exc.message)], None
+    told = _waiting(counts)
+    doubt, human = told["unknown"], told["needs_human"]
+    text = f"{told['waiting']} waiting for approval, {doubt} in doubt, {human} in need of a person"
+    stuck = doubt or human
+    if stuck:
+        text += ". leyr-mcp drafts lists them; leyr-mcp resolve decides on one"
+    return [Check("drafts", "note" if stuck else "ok", text)], counts
+
+
+def _waiting(counts: Mapping[State, int]) -> dict[str, int]:
+    """Return what an operator watches: what waits for a person, and what is in doubt."""
+    return {
+        "waiting": counts.get("awaiting_approval", 0) + counts.get("awaiting_file", 0),
+        "unknown": counts.get("unknown", 0),
+        "needs_human": counts.get("needs_human", 0),
+    }
 
 
 async def _record(settings: Settings, app: App) -> list[Check]:
@@ -142,7 +206,8 @@ def _capabilities(known: Capabilities, emr: str) -> Check:
     if missing:
         text += f"; cannot: {', '.join(missing)}"
     if known.emr_id_is_national_number:
-        return Check("capabilities", "note", f"{text}; its own patient id is the national number")
+        text += "; its own patient id is the national number, so patient_id shows it unmasked"
+        return Check("capabilities", "note", text)
     return Check("capabilities", "ok", text)
 
 
@@ -157,13 +222,14 @@ def _clock(app: App) -> Check:
     return Check("clock", "ok", f"within {abs(skew):.0f} s of the record system's")
 
 
-def _show(checks: list[Check], *, as_json: bool) -> None:
+def _show(checks: list[Check], counts: Mapping[State, int] | None, *, as_json: bool) -> None:
     failed = sum(check.level == "fail" for check in checks)
     if as_json:
         found = {
             "version": VERSION,
             "ok": not failed,
             "checks": [asdict(check) for check in checks],
+            "drafts": None if counts is None else _waiting(counts),
         }
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
         return

@@ -6,22 +6,20 @@ It is typed without being shown, or read from stdin; never an argument or a sett
 from __future__ import annotations
 
 import argparse
-import getpass
 import sys
-import warnings
 
+from leyr_mcp.server.cli import typed
 from leyr_mcp.server.cli.terminal import Screen
+from leyr_mcp.server.cli.typed import NoTerminalError
 from leyr_mcp.server.errors import ConfigError, InputError, LeyrMcpError
-from leyr_mcp.server.filing.passphrase import LEAST, MOST_BYTES, Approver, Passphrase, Refused
+from leyr_mcp.server.filing.passphrase import LEAST, Approver, Passphrase, Refused
 from leyr_mcp.server.filing.timing import utc_now
 from leyr_mcp.server.settings import load
 
-# A passphrase of four bytes a character, and its line end.
-_LINE = MOST_BYTES + 2
-
-
-class _NoTerminalError(Exception):
-    """What is typed could not be hidden."""
+_FORGOTTEN = (
+    "A forgotten passphrase: delete approver.json in the folder that leyr-mcp doctor names, and "
+    "set a new one. Whoever can do that could go around the passphrase anyway."
+)
 
 
 def main(argv: list[str]) -> int:
@@ -29,7 +27,12 @@ def main(argv: list[str]) -> int:
 
     Exit code 0 when it is set, 1 when it was refused, 2 for a wrong setting or no terminal.
     """
-    parser = argparse.ArgumentParser(prog="leyr-mcp passphrase", allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        prog="leyr-mcp passphrase",
+        description="Set or change what approving asks for.",
+        epilog=_FORGOTTEN,
+        allow_abbrev=False,
+    )
     parser.add_argument(
         "--stdin",
         action="store_true",
@@ -40,7 +43,7 @@ def main(argv: list[str]) -> int:
     try:
         keeper = Passphrase(load().state_dir, clock=utc_now)
         found = (_from_stdin if options.stdin else _from_terminal)(keeper, options.name)
-    except (ConfigError, _NoTerminalError) as exc:
+    except (ConfigError, NoTerminalError) as exc:
         return _say(str(exc), 2)
     except EOFError:
         return _say("The input ended too early. Nothing was changed.", 1)
@@ -65,30 +68,23 @@ def _from_stdin(keeper: Passphrase, name: str | None) -> Approver | Refused:
     shown = name or (before.name if before else None)
     if shown is None:
         raise InputError("Say whose it is with --name.", field="name")
-    old = _line() if before else None
-    return keeper.set(_line(), name=shown, old=old)
-
-
-def _line() -> str:
-    text = sys.stdin.readline(_LINE) if sys.stdin else ""
-    if not text:
-        raise EOFError
-    return text.removesuffix("\n").removesuffix("\r")
+    old = typed.line() if before else None
+    return keeper.set(typed.line(), name=shown, old=old)
 
 
 def _from_terminal(keeper: Passphrase, name: str | None) -> Approver | Refused:
-    if sys.stdin is None or not sys.stdin.isatty():
-        raise _NoTerminalError("A passphrase is typed at a terminal; scripts use --stdin.")
+    if not typed.at_terminal():
+        raise NoTerminalError("A passphrase is typed at a terminal; scripts use --stdin.")
     before = keeper.approver()
     old = None
     if before:
-        old = _typed(f"Passphrase of {before.name} as it is now: ")
+        old = typed.hidden(f"Passphrase of {before.name} as it is now: ")
         found = keeper.verify(old)  # before the new one is asked for
         if isinstance(found, Refused):
             return found
     shown = name or _asked(before)
-    new = _typed(f"New passphrase, at least {LEAST} characters: ")
-    if _typed("The same again: ") != new:
+    new = typed.hidden(f"New passphrase, at least {LEAST} characters: ")
+    if typed.hidden("The same again: ") != new:
         raise InputError("The two differ.", field="passphrase")
     return keeper.set(new, name=shown, old=old)
 
@@ -97,15 +93,5 @@ def _asked(before: Approver | None) -> str:
     default = f" [{before.name}]" if before else ""
     sys.stdout.write(f"Your name, as approvals and the audit trail will show it{default}: ")
     sys.stdout.flush()
-    given = _line().strip()
+    given = typed.line().strip()
     return given or (before.name if before else "")
-
-
-def _typed(prompt: str) -> str:
-    """Return what is typed, which no screen shows."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", getpass.GetPassWarning)
-        try:
-            return getpass.getpass(prompt)
-        except getpass.GetPassWarning as exc:
-            raise _NoTerminalError("This terminal would show what is typed; use --stdin.") from exc

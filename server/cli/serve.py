@@ -11,8 +11,12 @@ import sys
 from leyr_mcp.server import VERSION, logs, stdio
 from leyr_mcp.server.app import App, build
 from leyr_mcp.server.cli.options import with_choice
-from leyr_mcp.server.errors import ConfigError
+from leyr_mcp.server.errors import ConfigError, LeyrMcpError
+from leyr_mcp.server.logs import location
 from leyr_mcp.server.settings import load
+
+_START_FILING_S = 1.0
+_AGAIN_S = 30.0
 
 _log = logging.getLogger("leyr_mcp.serve")
 
@@ -28,7 +32,8 @@ def main(argv: list[str]) -> int:
     try:
         settings = load()
         logs.configure(settings.log_level)
-        app = build(settings, with_choice(argv, settings, "serve"))
+        choice = with_choice(argv, settings, "serve")
+        app = build(settings, choice)
     except ConfigError as exc:
         sys.stderr.write(f"leyr-mcp: {exc.message}\n")
         return 2
@@ -40,15 +45,48 @@ def main(argv: list[str]) -> int:
             "leyr-mcp: waiting for an MCP client on stdin; Ctrl-C ends it. "
             "leyr-mcp --help lists what else there is.\n"
         )
-    asyncio.run(serve(app))
+    asyncio.run(serve(app, files=not choice.read_only))
     return 0
 
 
-async def serve(app: App, *, drain_s: float = stdio.DRAIN_S) -> None:
-    """Serve a client, and end the process if it did not wait for what was under way."""
+async def _go_on_filing(app: App) -> None:
+    """File what another process left, once the client has its list of tools.
+
+    As long as there is no store, or it cannot be opened, this is tried again now and then.
+    """
+    told: str | None = None
+    pause_s = _START_FILING_S
+    while True:
+        await asyncio.sleep(pause_s)
+        pause_s = _AGAIN_S
+        try:
+            if await app.start_filing():
+                return
+        except LeyrMcpError as exc:
+            if exc.message != told:
+                _log.error("filing does not run: %s", exc.message)
+            told = exc.message
+        except Exception as exc:  # noqa: BLE001 - reading goes on without it
+            _log.error("filing does not run: %s", location(exc))
+            return
+
+
+async def serve(app: App, *, drain_s: float = stdio.DRAIN_S, files: bool = True) -> None:
+    """Serve a client, and end the process if it did not wait for what was under way.
+
+    From the end of the input on, the calls under way and what is being filed share `drain_s`.
+    """
     answered = False
+    filing = asyncio.create_task(_go_on_filing(app)) if files else None
+
+    async def finish(left_s: float) -> None:
+        if filing is not None:
+            filing.cancel()
+            await asyncio.wait({filing}, timeout=left_s)
+        await app.desk.close(left_s)
+
     try:
-        answered = await stdio.serve(app.server, drain_s=drain_s)
+        answered = await stdio.serve(app.server, drain_s=drain_s, finish=finish)
     finally:
         await app.close()
     if not answered:

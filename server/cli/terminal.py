@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import textwrap
+from collections.abc import Callable
 from typing import TextIO
 
 _MOST = 100
@@ -28,6 +29,11 @@ class Screen:
         self._out.write(text + "\n")
         self._out.flush()
 
+    def prompt(self, text: str) -> None:
+        """Write what is asked, and leave the cursor behind it."""
+        self._out.write(text)
+        self._out.flush()
+
     def heading(self, text: str) -> None:
         """Write a heading after an empty line."""
         self.line()
@@ -37,12 +43,14 @@ class Screen:
         """Write a name and what belongs to it, in two columns."""
         self.line(f"  {self.bold(name.ljust(width))} {text}")
 
-    def columns(self, lead: str, text: str, *, indent: int) -> None:
+    def columns(
+        self, lead: str, text: str, *, indent: int, paint: Callable[[str], str] = str
+    ) -> None:
         """Write text wrapped from a column on, after a lead that is as wide (colour apart)."""
         rows = textwrap.wrap(text, max(30, self.width - indent), break_on_hyphens=False) or [""]
-        self.line(f"{lead}{rows[0]}".rstrip())
+        self.line(f"{lead}{paint(rows[0])}".rstrip())
         for row in rows[1:]:
-            self.line(f"{' ' * indent}{row}")
+            self.line(f"{' ' * indent}{paint(row)}")
 
     def paragraph(self, text: str, *, indent: int = 0) -> None:
         """Write text wrapped to the width, keeping its own line breaks."""
@@ -73,6 +81,19 @@ class Screen:
         )
         for row in wrapped or [""]:
             self.line(f"   {self.dim('|')} {row}".rstrip())
+
+    def verbatim(self, text: str) -> None:
+        """Write text behind a bar, line by line; no space is lost where a line is too long.
+
+        Only where a line of the text itself begins stands a bar.
+        """
+        width = max(30, self.width - 6)
+        for part in text.expandtabs(4).split("\n"):
+            rows = textwrap.wrap(
+                part, width, drop_whitespace=False, expand_tabs=False, break_on_hyphens=False
+            ) or [""]
+            for number, row in enumerate(rows):
+                self.line(f"  {self.dim(' ' if number else '|')} {row}")
 
     def bold(self, text: str) -> str:
         """Return text made prominent."""

@@ -16,7 +16,10 @@ _BOTH = _SE | _NO
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """One record system; `patient_types` and `resource_types` are None where unknown."""
+    """One record system; `patient_types` and `resource_types` are None where unknown.
+
+    `number_needed` and `phone_needed` say without what it creates no patient.
+    """
 
     name: str
     patient_types: frozenset[str] | None = None
@@ -29,6 +32,8 @@ class Capabilities:
     notes: bool | None = None
     documents: bool | None = None
     emr_id_is_national_number: bool = False
+    number_needed: str | None = None
+    phone_needed: bool = False
 
 
 UNKNOWN = Capabilities(name="unknown", resource_types=None)
@@ -49,6 +54,7 @@ EMRS: dict[str, Capabilities] = {
         list_appointments=True,
         change_appointment=True,
         emr_id_is_national_number=True,
+        number_needed="se_personal_number",
     ),
     "kaddio": Capabilities(
         name="Kaddio",
@@ -68,6 +74,7 @@ EMRS: dict[str, Capabilities] = {
         get_patient=False,
         book=True,
         list_appointments=False,
+        phone_needed=True,
     ),
     "physica": Capabilities(
         name="Physica", patient_types=_EHR, create_patient=True, get_patient=True, book=True
@@ -86,7 +93,12 @@ EMRS: dict[str, Capabilities] = {
         documents=True,
     ),
     "konfidens": Capabilities(
-        name="Konfidens", resource_types=None, create_patient=True, get_patient=True, book=True
+        name="Konfidens",
+        resource_types=None,
+        create_patient=True,
+        get_patient=True,
+        book=True,
+        number_needed="no_personal_number",
     ),
     "acuityscheduling": Capabilities(name="Acuity Scheduling", patient_types=_EHR),
     "dips": Capabilities(name="DIPS", patient_types=_NO),

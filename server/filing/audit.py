@@ -11,7 +11,7 @@ import getpass
 import json
 import os
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any, Literal, NamedTuple
@@ -39,7 +39,8 @@ Event = Literal[
     "verify",
 ]
 Action = Literal["C", "R", "U", "E"]
-Phase = Literal["intent", "outcome"]
+# A write is intended and has an outcome; the record is looked through for it, or it is read back.
+Phase = Literal["intent", "outcome", "look", "read_back"]
 # The purposes of use that HL7 has named: treatment, emergency, administration of the system.
 Purpose = Literal["TREAT", "ETREAT", "HSYSADMIN"]
 
@@ -236,10 +237,18 @@ class AuditTrail:
         return self._entry(FILING_ACTS[kind], who, about, phase="intent")
 
     def outcome(
-        self, kind: Kind, who: Who, about: About, *, error: str | None = None
+        self, kind: Kind, who: Who, about: About, *, error: str | None = None, result: int = OK
     ) -> AuditEntry:
-        """Return the event of a write's end; `error` says why it was not done."""
-        return self._entry(FILING_ACTS[kind], who, about, phase="outcome", error=error)
+        """Return the event of a write's end; `error` says why it was not done, or `result` that."""
+        entry = self._entry(FILING_ACTS[kind], who, about, phase="outcome", error=error)
+        return entry if error else replace(entry, outcome=result)
+
+    def checked(
+        self, kind: Kind, who: Who, about: About, *, phase: Literal["look", "read_back"]
+    ) -> AuditEntry:
+        """Return the event of reading the record for what a write left there."""
+        act = Act("verify", "R", FILING_ACTS[kind].categories)
+        return self._entry(act, who, about, phase=phase)
 
     def local(
         self, event: Event, who: Who, about: About = NOTHING, *, error: str | None = None

@@ -11,12 +11,10 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Literal
 
 from leyr_mcp.server.ehr.identifiers import PatientRef, PatientType
 from leyr_mcp.server.errors import InputError
-
-Level = Literal["info", "warn", "block"]
+from leyr_mcp.server.filing.entries import Check, Level
 
 LONG = 10_000
 TOO_LONG = 100_000
@@ -34,21 +32,6 @@ UNTOLD_TEMPLATES = frozenset(
 
 _ORDER: dict[Level, int] = {"block": 0, "warn": 1, "info": 2}
 _PLAIN_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One finding. `block` keeps a draft from being filed without a person's look."""
-
-    code: str
-    level: Level
-    message: str
-    field: str | None = None
-
-    def as_dict(self) -> dict[str, str]:
-        """Return it as answers show it."""
-        found = {"code": self.code, "level": self.level, "message": self.message}
-        return found if self.field is None else {**found, "field": self.field}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,8 +73,20 @@ _TYPES = frozenset({"emr_id", "se_personal_number", "no_personal_number", "nhs_n
 
 
 def may_be(found: str | None, wanted: str | None) -> bool:
-    """Return whether two identifiers can name one thing; one that is not told can."""
-    return found is None or wanted is None or bare(found) == bare(wanted)
+    """Return whether two identifiers can name one thing; one not told, or of another type, can."""
+    if found is None or wanted is None or not comparable(found, wanted):
+        return True
+    return bare(found) == bare(wanted)
+
+
+def comparable(found: str | None, wanted: str | None) -> bool:
+    """Return whether two identifiers are of one type, so that they tell things apart."""
+    return found is None or wanted is None or _type(found) == _type(wanted)
+
+
+def _type(identifier: str) -> str:
+    kind, colon, _ = identifier.partition(":")
+    return kind if colon and kind in _TYPES else "emr_id"
 
 
 def same_time(one: datetime, other: datetime) -> bool:
@@ -139,7 +151,7 @@ def change_difference(item: ChangeItem, found: Appointment) -> str | None:
         "status": found.status != CANCELLED,
         "start": item.start is None or same_time(found.start, item.start),
         "end": item.end is None or same_time(found.end, item.end),
-        "resource": item.resource_id is None or bare(resource or "") == bare(item.resource_id),
+        "resource": item.resource_id is None or may_be(resource or "", item.resource_id),
         "comment": item.comment is None or text(comment) == text(item.comment),
     }
     return next((part for part, equal in same.items() if not equal), None)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from leyr_mcp.server.errors import StorageError
 from leyr_mcp.server.filing.audit import NOTHING, About, AuditTrail, Who
 from leyr_mcp.server.storage.store import Store
 
@@ -26,8 +27,8 @@ class Journal:
         self._device = device
         self._origin = origin
         self._opening = asyncio.Lock()
-        self._store: Store | None = None
-        self._trail: AuditTrail | None = None
+        self._open: tuple[Store, AuditTrail] | None = None
+        self._closed = False
 
     async def answered(self, tool: str, who: Who, abouts: Sequence[About]) -> None:
         """Store that an answer is about to go out: one event for each patient it tells of.
@@ -35,7 +36,7 @@ class Journal:
         Raises:
             StorageError: It was not stored, so nothing may go out.
         """
-        trail = await self._opened()
+        _, trail = await self.opened()
         for about in abouts or (NOTHING,):
             await trail.read(tool, who, about)
 
@@ -45,23 +46,34 @@ class Journal:
         Raises:
             StorageError: It was not stored.
         """
-        trail = await self._opened()
+        _, trail = await self.opened()
         await trail.refused(tool, who, about, error=code)
 
     async def close(self) -> None:
-        """Close the store, if it was opened."""
-        store, self._store, self._trail = self._store, None, None
-        if store is not None:
-            await store.close()
+        """Close the store, if it was opened, for good."""
+        self._closed = True
+        async with self._opening:  # what is being opened is open before it is closed
+            opened, self._open = self._open, None
+        if opened is not None:
+            await opened[0].close()
 
-    async def _opened(self) -> AuditTrail:
-        if self._trail is None:
-            async with self._opening:
-                if self._trail is None:
-                    store = self._make_store()
-                    await store.open()
-                    self._store = store
-                    self._trail = AuditTrail(
-                        store, clock=self._clock, device=self._device, origin=self._origin
-                    )
-        return self._trail
+    async def opened(self) -> tuple[Store, AuditTrail]:
+        """Return the store and the audit trail in it, opened now if nothing did so before.
+
+        Raises:
+            StorageError: It cannot be opened, or was closed.
+        """
+        if self._open is not None:
+            return self._open
+        async with self._opening:
+            if self._closed:
+                raise StorageError("The local store is closed.")
+            if self._open is None:
+                self._open = await self._opened_now()
+            return self._open
+
+    async def _opened_now(self) -> tuple[Store, AuditTrail]:
+        store = self._make_store()
+        await store.open()
+        trail = AuditTrail(store, clock=self._clock, device=self._device, origin=self._origin)
+        return store, trail

@@ -6,9 +6,11 @@ Only reads happen here. A reading that fails decides nothing and is tried again 
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
+from leyr_mcp.server.ehr import people
+from leyr_mcp.server.ehr.models import Timeslot
 from leyr_mcp.server.ehr.port import Ehr
 from leyr_mcp.server.errors import (
     InputError,
@@ -18,13 +20,16 @@ from leyr_mcp.server.errors import (
 )
 from leyr_mcp.server.filing.classify import SLOT_TAKEN
 from leyr_mcp.server.filing.compare import may_be, patient_change, same_time
+from leyr_mcp.server.filing.entries import Check, Shown
 from leyr_mcp.server.filing.payloads import (
     AppointmentItem,
     ChangeItem,
     DocumentItem,
     Payload,
+    Was,
     resource_ref,
 )
+from leyr_mcp.server.filing.reasons import REASONS
 
 # Gives the bytes of a staged file by its name.
 Staged = Callable[[str], AsyncIterable[bytes]]
@@ -37,9 +42,17 @@ class Go:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """The approval no longer fits what is there; a person looks again."""
+    """The approval no longer fits what is there; a person looks again, at what is there now."""
 
     reason: str
+    now: Payload
+
+    def shown(self, before: bytes) -> bytes:
+        """Return what a person is shown besides, with why this is asked again."""
+        shown = Shown.from_bytes(before)
+        check = Check(self.reason, "block", REASONS[self.reason].text)
+        rest = tuple(found for found in shown.checks if found.code != check.code)
+        return replace(shown, checks=(check, *rest)).to_bytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +97,17 @@ async def _patient(ehr: Ehr, payload: Payload) -> Verdict:
         return Go()
     except UpstreamNotFoundError:
         return Stop("patient_not_found")
-    return Review("patient_changed") if patient_change(payload, read) else Go()
+    if not patient_change(payload, read):
+        return Go()
+    now = replace(
+        payload,
+        patient_name=people.full_name(read) or payload.patient_name,
+        patient_birth_date=read.birth_date or payload.patient_birth_date,
+    )
+    return Review("patient_changed", now)
 
 
 async def _slot(ehr: Ehr, payload: Payload, item: AppointmentItem) -> Verdict:
-    """See that free times cover the whole of what is booked, one after the other."""
     resource = resource_ref(item.resource_id)
     try:
         slots = await ehr.timeslots(
@@ -99,6 +118,11 @@ async def _slot(ehr: Ehr, payload: Payload, item: AppointmentItem) -> Verdict:
         )
     except UpstreamNotSupportedError:
         return Go()
+    return Go() if free(slots, item) else Stop(SLOT_TAKEN)
+
+
+def free(slots: list[Timeslot], item: AppointmentItem) -> bool:
+    """Return whether free times cover the whole of what is booked, one after the other."""
     free_until = item.start
     for slot in sorted(slots, key=lambda slot: slot.start):
         fits = may_be(slot.resource_id, item.resource_id) and may_be(
@@ -106,7 +130,7 @@ async def _slot(ehr: Ehr, payload: Payload, item: AppointmentItem) -> Verdict:
         )
         if fits and slot.start <= free_until:
             free_until = max(free_until, slot.end)
-    return Go() if free_until >= item.end else Stop(SLOT_TAKEN)
+    return free_until >= item.end
 
 
 async def _appointment(ehr: Ehr, payload: Payload, item: ChangeItem) -> Verdict:
@@ -117,7 +141,10 @@ async def _appointment(ehr: Ehr, payload: Payload, item: ChangeItem) -> Verdict:
     except UpstreamNotFoundError:
         return Stop("appointment_not_found")
     same = found.status == item.was.status and same_time(found.start, item.was.start)
-    return Go() if same else Review("appointment_changed")
+    if same:
+        return Go()
+    was = Was(start=found.start, status=found.status)
+    return Review("appointment_changed", replace(payload, item=replace(item, was=was)))
 
 
 async def _file(item: DocumentItem, staged: Staged) -> Verdict:

@@ -23,6 +23,7 @@ from leyr_mcp.server.filing.compare import (
     appointment_difference,
     bare,
     change_difference,
+    comparable,
     document_difference,
     note_difference,
     text,
@@ -239,6 +240,9 @@ async def _appointment(ehr: Ehr, doubt: Doubt, item: AppointmentItem) -> Found:
     for entry in await _around(ehr, doubt.payload, item.start, item.end):
         difference = appointment_difference(item, entry)
         if entry.id not in doubt.owned and difference in {None, "end", "comment"}:
+            if not comparable(entry.resource_id, item.resource_id):
+                tally.unclear = INCONCLUSIVE  # perhaps one of the patient's with somebody else
+                continue
             verified = EQUAL if difference is None else f"differs:{difference}"
             tally.add(Hit(entry.id, "patient_time", verified), None, Age.AFTER)
     return tally.found()
@@ -251,7 +255,10 @@ async def _change(ehr: Ehr, doubt: Doubt, item: ChangeItem) -> Found:
     except UpstreamNotFoundError:
         return await _moved(ehr, doubt.payload, item)
     if change_difference(item, entry) is None:
-        tally.add(Hit(entry.id, "state"), None, Age.AFTER)
+        if item.start is None and not comparable(entry.resource_id, item.resource_id):
+            tally.unclear = INCONCLUSIVE  # perhaps still the one that it had before
+        else:
+            tally.add(Hit(entry.id, "state"), None, Age.AFTER)
     return tally.found()
 
 

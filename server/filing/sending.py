@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
 from leyr_mcp.server.ehr.identifiers import PatientRef
 from leyr_mcp.server.ehr.port import Ehr
-from leyr_mcp.server.errors import InputError, StorageError
+from leyr_mcp.server.errors import InputError, StorageError, UpstreamError
+from leyr_mcp.server.filing.classify import Outcome, answered, failed
 from leyr_mcp.server.filing.compare import (
     EQUAL,
     UNREADABLE,
@@ -24,6 +27,9 @@ from leyr_mcp.server.filing.payloads import (
     Payload,
 )
 from leyr_mcp.server.filing.precheck import Exact, Staged
+from leyr_mcp.server.logs import location
+
+_log = logging.getLogger("leyr_mcp.filing")
 
 Send = Callable[[], Awaitable[object]]
 
@@ -99,3 +105,19 @@ async def _person(ehr: Ehr, unit: str, item: PatientItem, record_id: str) -> str
     known = name(f"{read.first_name or ''} {read.last_name or ''}")
     wanted = name(f"{item.first_name} {item.last_name}")
     return "name" if known and known != wanted else None
+
+
+async def send_once(send: Send, deadline_s: float) -> Outcome:
+    """Send once, and return what the answer or its absence says."""
+    try:
+        async with asyncio.timeout(deadline_s):
+            return answered(await send())
+    except Exception as exc:  # noqa: BLE001 - each class has its meaning, see `classify`
+        report_strange(exc)
+        return failed(exc)
+
+
+def report_strange(exc: BaseException) -> None:
+    """Log what is not one of the failures that every record system has now and then."""
+    if not isinstance(exc, UpstreamError | TimeoutError):
+        _log.error("filing: %s", location(exc))

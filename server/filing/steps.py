@@ -12,10 +12,12 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Literal
 
 from leyr_mcp.server.ehr.port import Ehr
 from leyr_mcp.server.errors import StorageError, UpstreamError
 from leyr_mcp.server.filing import precheck, reconcile
+from leyr_mcp.server.filing.audit import FAILED, OK, REFUSED, About, AuditTrail, Who
 from leyr_mcp.server.filing.checkpoints import checkpoint
 from leyr_mcp.server.filing.classify import (
     SLOT_TAKEN,
@@ -25,15 +27,14 @@ from leyr_mcp.server.filing.classify import (
     NotReceived,
     Outcome,
     Refused,
-    answered,
-    failed,
 )
 from leyr_mcp.server.filing.compare import UNREADABLE
+from leyr_mcp.server.filing.owners import is_dead
 from leyr_mcp.server.filing.payloads import ChangeItem, Payload, digest_of
-from leyr_mcp.server.filing.sending import Send, prepare, read_back
+from leyr_mcp.server.filing.sending import Send, prepare, read_back, report_strange, send_once
 from leyr_mcp.server.filing.timing import JOB_LIMIT_S, Timing, job_pause_s
 from leyr_mcp.server.logs import location
-from leyr_mcp.server.storage.store import AuditEntry, Change, Draft, Kind, State, Store
+from leyr_mcp.server.storage.store import OPEN, AuditEntry, Change, Draft, Kind, State, Store
 
 _log = logging.getLogger("leyr_mcp.filing")
 
@@ -41,14 +42,6 @@ _log = logging.getLogger("leyr_mcp.filing")
 _LATE: frozenset[State] = frozenset(
     {"sending", "accepted", "unknown", "needs_human", "approved", "awaiting_approval"}
 )
-_EVENTS: dict[Kind, tuple[str, str]] = {
-    "note": ("file", "C"),
-    "appointment": ("book", "C"),
-    "change": ("book", "U"),
-    "document": ("attach", "C"),
-    "patient": ("file", "C"),
-}
-_WRITTEN, _REFUSED, _FAILED = 0, 4, 8
 # A change is sent once, whatever comes of it.
 _SENDS: dict[Kind, int] = {"change": 1}
 _MOST_SENDS = 3
@@ -69,6 +62,7 @@ class Steps:
         ehr: Ehr,
         *,
         owner: str,
+        trail: AuditTrail,
         environment: str | None,
         staged: precheck.Staged,
         timing: Timing,
@@ -80,6 +74,8 @@ class Steps:
         self._store = store
         self._ehr = ehr
         self._owner = owner
+        self._trail = trail
+        self._who = Who(subject=owner, issuer="worker")
         self._environment = environment
         self._staged = staged
         self._timing = timing
@@ -87,6 +83,7 @@ class Steps:
         self._clock = clock
         self._rng = rng
         self._changed = changed
+        self._at_start = True
         self.verifying: set[str] = set()
 
     async def send_one(self) -> bool:
@@ -101,12 +98,10 @@ class Steps:
         verdict = await self._checked(draft, payload)
         checkpoint("checked")
         match verdict:
-            case precheck.Review(reason):
-                change = Change(reason=reason)
-                audit = self._event(draft, payload, _REFUSED)
-                await self._move(draft, "awaiting_approval", change, audit)
+            case precheck.Review() as review:
+                await self._review(draft, payload, review)
             case precheck.Stop(reason):
-                await self._human(draft, reason, _REFUSED, payload)
+                await self._human(draft, reason, REFUSED, payload)
             case reconcile.Hit() as hit:
                 await self._filed(draft, payload, _matched(hit))
             case Change() as later:
@@ -117,7 +112,8 @@ class Steps:
 
     async def look_one(self) -> bool:
         """Find out what became of one write; False if none is due."""
-        if await self._store.expire_leases(now=self._clock()):
+        taken_over, self._at_start = self._at_start and await self._take_over(), False
+        if await self._store.expire_leases(now=self._clock()) or taken_over:
             checkpoint("expired")
         draft = await self._take(("unknown", "accepted"), self._timing.round_s)
         if draft is None:
@@ -137,11 +133,11 @@ class Steps:
         self, draft: Draft, payload: Payload
     ) -> precheck.Review | precheck.Stop | reconcile.Hit | Change | Send:
         """Return what sends it, or what stands against that; a change only puts it off."""
-        doubt = await self._doubt(draft, payload)
+        doubt = await self._doubt(draft, payload) if draft.attempt else None
         try:
             async with asyncio.timeout(2 * self._timing.round_s):
                 send = prepare(self._ehr, payload, self._staged)
-                if draft.attempt and (earlier := await self._earlier(doubt)):
+                if doubt is not None and (earlier := await self._earlier(doubt)):
                     return earlier
                 verdict = await precheck.check(self._ehr, payload, self._staged)
                 return send if isinstance(verdict, precheck.Go) else verdict
@@ -171,15 +167,39 @@ class Steps:
         pause = max(self._rng.uniform(0, longest), after_s or 0.0)
         return Change(reason=reason, next_at=self._in(pause), looked=tries + 1)
 
+    async def _review(self, draft: Draft, payload: Payload, review: precheck.Review) -> None:
+        """Have a person look again: at the next version, which holds what the record says now."""
+        now = self._clock()
+        made = await self._store.revise(
+            draft.id,
+            draft.version,
+            digest=review.now.digest(),
+            payload=review.now.to_bytes(),
+            shown=review.shown(draft.shown),
+            state="awaiting_approval",
+            now=now,
+            audit=self._event(draft, payload, REFUSED),
+        )
+        if made is not None:  # else somebody changed it or took it back meanwhile
+            await self._store.move(
+                draft.id,
+                made.state,
+                made.state,
+                version=made.version,
+                now=now,
+                change=Change(reason=review.reason),
+            )
+        self._changed(draft.id)
+
     # The write
 
     async def _claim_and_send(self, draft: Draft, payload: Payload, send: Send) -> None:
-        now, deadline = self._clock(), self._timing.deadline_s(draft.kind)
+        now, lease_s = self._clock(), self._timing.deadline_s(draft.kind) + self._timing.margin_s
         claimed = await self._store.claim(
             self._owner,
             now=now,
-            lease_until=now + timedelta(seconds=deadline + self._timing.margin_s),
-            audit=self._event(draft, payload, _WRITTEN, phase="intent"),
+            lease_until=now + timedelta(seconds=lease_s),
+            audit=self._trail.intent(draft.kind, self._who, _about(draft, payload)),
             draft_id=draft.id,
         )
         if claimed is None:  # revoked or lapsed, which moved it; or its twin is under way
@@ -188,8 +208,8 @@ class Steps:
         checkpoint("claimed")
         with self._verification(draft.id):
             try:
-                fresh = claimed.version == draft.version and self._is_fresh(claimed)
-                outcome = await _sent(send, deadline) if fresh else NotReceived("stale_claim")
+                left = self._left_to_send(claimed) if claimed.version == draft.version else 0.0
+                outcome = await send_once(send, left) if left > 0 else NotReceived("stale_claim")
             except asyncio.CancelledError:
                 with suppress(Exception):  # else the lease, when it ends, says the same
                     await self._record(claimed, payload, InDoubt("cancelled"))
@@ -200,13 +220,15 @@ class Steps:
             if isinstance(outcome, Done):
                 await self._verify(claimed, payload, outcome.record_id)
 
-    def _is_fresh(self, claimed: Draft) -> bool:
-        """Return whether the claim was made just now.
+    def _left_to_send(self, claimed: Draft) -> float:
+        """Return how long a write may take from now on, or 0 if its claim is no longer fresh.
 
-        If the machine slept since, others may have judged by the lease that this process is dead.
+        The grace runs from the claim, so the deadline does too. If the machine slept since, others
+        may have judged by the lease that this process is dead.
         """
-        age = self._clock() - (claimed.last_sent_at or self._clock())
-        return age.total_seconds() <= self._timing.stale_s
+        age_s = max(0.0, (self._clock() - (claimed.last_sent_at or self._clock())).total_seconds())
+        fresh = age_s <= self._timing.stale_s
+        return self._timing.deadline_s(claimed.kind) - age_s if fresh else 0.0
 
     async def _record(self, draft: Draft, payload: Payload, outcome: Outcome) -> None:
         """Commit what a write came to; what is known now is not given up at the first failure."""
@@ -224,25 +246,25 @@ class Steps:
                 await self._filed(draft, payload, Change(remote_id=record_id))
             case Accepted(job_id):
                 change = Change(job_id=job_id, next_at=self._in(job_pause_s(0)), looked=0)
-                await self._move(draft, "accepted", change, self._event(draft, payload, _WRITTEN))
+                await self._move(draft, "accepted", change, self._event(draft, payload, OK))
             case Refused(code):
-                await self._human(draft, code, _REFUSED, payload)
+                await self._human(draft, code, REFUSED, payload)
             case NotReceived(reason, after_s) if draft.attempt < _SENDS.get(
                 draft.kind, _MOST_SENDS
             ):
                 later = self._later(draft.attempt, reason, after_s)
                 change = Change(reason=reason, next_at=later.next_at, looked=0, unspend=True)
-                await self._move(draft, "approved", change, self._event(draft, payload, _FAILED))
+                await self._move(draft, "approved", change, self._event(draft, payload, FAILED))
             case NotReceived(reason):
-                await self._human(draft, reason, _FAILED, payload)
+                await self._human(draft, reason, FAILED, payload)
             case doubt:
                 first = 0.0 if doubt.reason == SLOT_TAKEN else reconcile.pause_s(0)
                 change = Change(reason=doubt.reason, next_at=self._in(first), looked=0)
-                await self._move(draft, "unknown", change, self._event(draft, payload, _FAILED))
+                await self._move(draft, "unknown", change, self._event(draft, payload, FAILED))
 
     async def _filed(self, draft: Draft, payload: Payload, change: Change) -> None:
         """Commit that it is stored, though its lease may have ended before the answer came."""
-        audit = self._event(draft, payload, _WRITTEN)
+        audit = self._event(draft, payload, OK)
         if await self._move(draft, "filed", change, audit):
             return
         now = await self._store.draft(draft.id)
@@ -256,7 +278,7 @@ class Steps:
         change = replace(change, reason="")
         if change.remote_id in owned:  # the record system gave one entry for two writes
             new, change = "needs_human", Change(reason="duplicate_upstream")
-            audit = self._event(draft, payload, _FAILED)
+            audit = self._event(draft, payload, FAILED)
         await self._store.move(
             draft.id,
             now.state,
@@ -278,7 +300,7 @@ class Steps:
             version=draft.version,
             now=self._clock(),
             change=change,
-            audit=self._event(draft, payload, _WRITTEN, event="verify", phase="read_back"),
+            audit=self._checked_event(draft, payload, "read_back"),
         )
         checkpoint("verified")
 
@@ -287,7 +309,7 @@ class Steps:
             async with asyncio.timeout(self._timing.round_s):
                 return await read_back(self._ehr, payload, record_id)
         except Exception as exc:  # noqa: BLE001 - it is stored, whatever the reading says
-            _report_strange(exc)
+            report_strange(exc)
             return UNREADABLE
 
     @contextmanager
@@ -311,19 +333,19 @@ class Steps:
                 found = await reconcile.look(self._ehr, doubt)
         except Exception as exc:  # noqa: BLE001 - a look that failed says nothing
             found = reconcile.Found(unclear="lookup_failed")
-            _report_strange(exc)
+            report_strange(exc)
         checkpoint("looked")
-        audit = self._event(draft, payload, _WRITTEN, event="verify", phase="look")
+        audit = self._checked_event(draft, payload, "look")
         match reconcile.conclude(found, doubt, grace_over=began >= over):
             case reconcile.Filed(hit):
                 await self._filed(draft, payload, _matched(hit))
             case reconcile.Human(reason):
-                await self._human(draft, reason, _FAILED, payload)
+                await self._human(draft, reason, FAILED, payload)
             case reconcile.Again() if draft.attempt < _MOST_SENDS:
                 change = Change(next_at=self._in(0), looked=0, unspend=True)
                 await self._move(draft, "approved", change, audit)
             case reconcile.Again():
-                await self._human(draft, "not_found_after_timeout", _FAILED, payload)
+                await self._human(draft, "not_found_after_timeout", FAILED, payload)
             case _:
                 # One look falls on the end of the grace, so that its end decides.
                 next_at = min(self._in(reconcile.pause_s(draft.looked)), max(over, self._in(0)))
@@ -338,15 +360,15 @@ class Steps:
             async with asyncio.timeout(self._timing.round_s):
                 told = await self._follow(draft, payload) if self._follow else None
         except Exception as exc:  # noqa: BLE001 - not told is not told
-            _report_strange(exc)
+            report_strange(exc)
         checkpoint("asked")
         match told:
             case Done(record_id):
                 await self._finished(draft, payload, record_id)
             case Refused(code):
-                await self._human(draft, code, _REFUSED, payload)
+                await self._human(draft, code, REFUSED, payload)
             case _ if age_s >= JOB_LIMIT_S:
-                await self._human(draft, "job_timed_out", _FAILED, payload)
+                await self._human(draft, "job_timed_out", FAILED, payload)
             case _:
                 change = Change(next_at=self._in(job_pause_s(age_s)), looked=draft.looked + 1)
                 await self._move(draft, "accepted", change)
@@ -355,7 +377,7 @@ class Steps:
         verified = await self._read_back(payload, record_id)
         if verified.startswith("differs"):
             change = Change(reason="stored_differently", remote_id=record_id, verified=verified)
-            audit = self._event(draft, payload, _FAILED)
+            audit = self._event(draft, payload, FAILED)
             await self._move(draft, "needs_human", change, audit)
         else:
             change = Change(remote_id=record_id, matched_by="job", verified=verified)
@@ -365,6 +387,25 @@ class Steps:
 
     def _in(self, seconds: float) -> datetime:
         return self._clock() + timedelta(seconds=seconds)
+
+    async def _take_over(self) -> bool:
+        """End what dead processes of this machine hold, which would else last as long as a lease.
+
+        A write that one of them began is in doubt from now on, and no sooner decided by that.
+        """
+        ended = False
+        for draft in await self._store.drafts(states=tuple(OPEN)):
+            if draft.lease_owner is not None and is_dead(draft.lease_owner):
+                ended |= await self._store.move(
+                    draft.id,
+                    draft.state,
+                    "unknown" if draft.state == "sending" else draft.state,
+                    version=draft.version,
+                    now=self._clock(),
+                    change=Change(next_at=self._clock(), looked=0),
+                    owner=draft.lease_owner,
+                )
+        return ended
 
     async def _take(self, states: tuple[State, ...], work_s: float) -> Draft | None:
         now = self._clock()
@@ -376,7 +417,7 @@ class Steps:
         payload = _opened(draft)
         if payload is not None and payload.environment == self._environment:
             return payload
-        await self._human(draft, "damaged" if payload is None else "wrong_environment", _FAILED)
+        await self._human(draft, "damaged" if payload is None else "wrong_environment", FAILED)
         return None
 
     async def _doubt(self, draft: Draft, payload: Payload) -> reconcile.Doubt:
@@ -411,23 +452,17 @@ class Steps:
         self._changed(draft.id)
         return moved
 
-    def _event(
-        self,
-        draft: Draft,
-        payload: Payload | None,
-        outcome: int,
-        *,
-        event: str | None = None,
-        phase: str = "outcome",
+    def _event(self, draft: Draft, payload: Payload | None, result: int) -> AuditEntry:
+        return self._trail.outcome(draft.kind, self._who, _about(draft, payload), result=result)
+
+    def _checked_event(
+        self, draft: Draft, payload: Payload, phase: Literal["look", "read_back"]
     ) -> AuditEntry:
-        name, action = _EVENTS[draft.kind]
-        return AuditEntry(
-            event=event or name,
-            action="R" if event else action,
-            outcome=outcome,
-            fields={"phase": phase, "care_unit": draft.care_unit_id, "worker": self._owner},
-            patient=payload.patient if payload else None,
-        )
+        return self._trail.checked(draft.kind, self._who, _about(draft, payload), phase=phase)
+
+
+def _about(draft: Draft, payload: Payload | None) -> About:
+    return About(patient=payload.patient if payload else None, care_unit=draft.care_unit_id)
 
 
 def _opened(draft: Draft) -> Payload | None:
@@ -440,16 +475,6 @@ def _opened(draft: Draft) -> Payload | None:
     return payload if whole else None
 
 
-async def _sent(send: Send, deadline_s: float) -> Outcome:
-    """Send once, and return what the answer or its absence says."""
-    try:
-        async with asyncio.timeout(deadline_s):
-            return answered(await send())
-    except Exception as exc:  # noqa: BLE001 - each class has its meaning, see `classify`
-        _report_strange(exc)
-        return failed(exc)
-
-
 def _matched(hit: reconcile.Hit) -> Change:
     """Return what a find makes of a draft; why it was in doubt is over."""
     return Change(
@@ -459,9 +484,3 @@ def _matched(hit: reconcile.Hit) -> Change:
 
 def _report(exc: BaseException) -> None:
     _log.error("filing: %s", location(exc))
-
-
-def _report_strange(exc: BaseException) -> None:
-    """Log what is not one of the failures that every record system has now and then."""
-    if not isinstance(exc, UpstreamError | TimeoutError):
-        _report(exc)

@@ -40,6 +40,18 @@ class Timing:
     poll_s: float = 0.5
     stale_s: float = 15.0
 
+    @staticmethod
+    def of(write_deadline_s: float, grace_s: float) -> Timing:
+        """Return the timing for these two settings; the rest follows a short deadline down."""
+        return Timing(
+            write_deadline_s=write_deadline_s,
+            upload_deadline_s=3 * write_deadline_s,
+            grace_s=grace_s,
+            read_lag_s=min(10.0, 2 * write_deadline_s),
+            round_s=(round_s := min(30.0, max(2.0, write_deadline_s / 2))),
+            margin_s=round_s,
+        )
+
     def __post_init__(self) -> None:
         if self.grace_s < self.write_deadline_s + self.read_lag_s:
             raise ConfigError(

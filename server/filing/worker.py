@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from leyr_mcp.server.ehr.port import Ehr
+from leyr_mcp.server.filing.audit import AuditTrail
 from leyr_mcp.server.filing.precheck import Staged
 from leyr_mcp.server.filing.steps import Follow, Steps
 from leyr_mcp.server.filing.timing import Timing, utc_now
@@ -67,6 +68,7 @@ class Worker:
         ehr: Ehr,
         *,
         owner: str,
+        trail: AuditTrail,
         staged: Staged,
         environment: str | None = None,
         timing: Timing = _TIMING,
@@ -81,6 +83,7 @@ class Worker:
             store,
             ehr,
             owner=owner,
+            trail=trail,
             environment=environment,
             staged=staged,
             timing=timing,

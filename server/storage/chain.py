@@ -18,12 +18,25 @@ from typing import Any, NamedTuple
 
 from leyr_mcp.server.errors import StorageError
 from leyr_mcp.server.storage.keys import Keys
-from leyr_mcp.server.storage.rows import Work, micros, sql
+from leyr_mcp.server.storage.rows import Statement, Value, Work, micros, sql
 from leyr_mcp.server.storage.seal import Sealer
 from leyr_mcp.server.storage.store import AuditEntry, AuditRow
 
 EVERY = 100
 START = bytes(32)  # stands for the link before the first
+_LAST = sql("SELECT seq, mac FROM audit ORDER BY seq DESC LIMIT 1")
+_ADD = "INSERT INTO audit VALUES (?, ?, ?, ?, ?)"
+_ADD_AFTER = (
+    "INSERT INTO audit SELECT ?, ?, ?, ?, ?"
+    " WHERE (SELECT mac FROM audit ORDER BY seq DESC LIMIT 1) = ?"
+)
+# One statement, so that the lock is not held while Python does something else.
+MARK_HEAD = sql(
+    "INSERT INTO audit_head SELECT 1, seq, seq - (SELECT min(seq) FROM audit) + 1, mac FROM audit"
+    " WHERE seq = (SELECT max(seq) FROM audit) ON CONFLICT (id) DO UPDATE SET"
+    " seq = excluded.seq, links = excluded.links, mac = excluded.mac"
+)
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
 class Head(NamedTuple):
@@ -34,28 +47,55 @@ class Head(NamedTuple):
     mac: bytes
 
 
-class Chain:
-    """Writes links; each call is part of the caller's transaction."""
+class Tip(NamedTuple):
+    """What the next link needs of the last one."""
 
-    __slots__ = ("_key", "_sealer", "last")
+    seq: int
+    mac: bytes
+
+
+class Chain:
+    """Makes links."""
+
+    __slots__ = ("_mac", "_sealer", "tip")
 
     def __init__(self, keys: Keys, sealer: Sealer) -> None:
-        self._key = keys.derive("audit")
+        self._mac = hmac.new(keys.derive("audit"), digestmod="sha256")
         self._sealer = sealer
-        self.last = 0  # what was written last from here; 0 when nothing was
+        # What was added last from here; another process may have gone on since.
+        self.tip: Tip | None = None
 
     def append(
         self, entry: AuditEntry, *, now: datetime, patient_key: str | None = None
     ) -> Work[int]:
-        """Add an event and return its number; `patient_key` serves where no patient is given."""
-        rows = yield sql("SELECT seq, mac FROM audit ORDER BY seq DESC LIMIT 1")
-        last, prev = rows[0] if rows else (0, START)
-        seq: int = last + 1
+        """Add an event to the caller's transaction and return its number.
+
+        `patient_key` serves where no patient is given.
+        """
+        rows = yield _LAST
+        last = Tip(*rows[0]) if rows else Tip(0, START)
+        row, tip = self._link(last, entry, now, patient_key)
+        yield _ADD, row
+        self.tip = tip
+        return tip.seq
+
+    def after(self, last: Tip, entry: AuditEntry, *, now: datetime) -> tuple[Statement, Tip]:
+        """Return the one statement that adds an event, and the tip that it leaves.
+
+        It adds nothing if `last` is not the last link, whoever added another.
+        """
+        row, tip = self._link(last, entry, now, None)
+        return (_ADD_AFTER, (*row, last.mac)), tip
+
+    def _link(
+        self, last: Tip, entry: AuditEntry, now: datetime, patient_key: str | None
+    ) -> tuple[tuple[Value, ...], Tip]:
+        seq = last.seq + 1
         body = self._body(seq, entry, now, patient_key)
-        mac = link(self._key, seq, prev, body)
-        yield sql("INSERT INTO audit VALUES ?", (seq, micros(now), body, prev, mac))
-        self.last = seq
-        return seq
+        mac = self._mac.copy()
+        mac.update(_placed(seq, last.mac, body))
+        tip = Tip(seq, mac.digest())
+        return (seq, micros(now), body, last.mac, tip.mac), tip
 
     def _body(self, seq: int, entry: AuditEntry, now: datetime, patient_key: str | None) -> bytes:
         when = now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -78,13 +118,16 @@ class Chain:
 
 def canonical(value: dict[str, Any]) -> bytes:
     """Return the one spelling of this object as JSON."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text.encode()
+    return _encode(value).encode()
 
 
 def link(key: bytes, seq: int, prev: bytes, body: bytes) -> bytes:
     """Return the code that authenticates an event and its place."""
-    return hmac.digest(key, seq.to_bytes(8, "big") + prev + body, "sha256")
+    return hmac.digest(key, _placed(seq, prev, body), "sha256")
+
+
+def _placed(seq: int, prev: bytes, body: bytes) -> bytes:
+    return seq.to_bytes(8, "big") + prev + body
 
 
 def open_patient(sealer: Sealer, event: dict[str, Any]) -> str | None:
@@ -113,23 +156,8 @@ def holds(head: Head) -> Work[bool]:
     return bool(rows) and hmac.compare_digest(rows[0][0], head.mac)
 
 
-def mark_head() -> Work[None]:
-    """Record in the database how far the chain has come."""
-    rows = yield sql("SELECT seq, mac FROM audit ORDER BY seq DESC LIMIT 1")
-    first = yield sql("SELECT seq FROM audit ORDER BY seq LIMIT 1")
-    if rows:
-        seq, mac = rows[0]
-        yield sql(
-            "INSERT INTO audit_head VALUES (1, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
-            " seq = excluded.seq, links = excluded.links, mac = excluded.mac",
-            seq,
-            seq - first[0][0] + 1,
-            mac,
-        )
-
-
 def marked_head() -> Work[Head | None]:
-    """Return what was recorded last."""
+    """Return what `MARK_HEAD` recorded last."""
     rows = yield sql("SELECT seq, links, mac FROM audit_head WHERE id = 1")
     return Head(*rows[0]) if rows else None
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable
 from typing import TypeVar
 
 from leyr_mcp.server.errors import StorageError
-from leyr_mcp.server.storage.rows import Row, Work
+from leyr_mcp.server.storage.rows import Row, Statement, Work
 
 T = TypeVar("T")
 _OLDEST = (3, 35, 0)  # the first with RETURNING
@@ -106,30 +105,38 @@ class Connection:
             StorageError: Nothing was stored.
         """
         try:
-            if durable is not self._durable:
-                self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-                self._durable = durable
-            value = self._locked(lambda: self._drive(work))
+            self._sync_as(durable=durable)
+            value = self._locked(work)
         except sqlite3.Error as exc:
             raise storage_error(exc) from exc
         self._commits += 1
         return value
 
-    def locked(self, job: Callable[[], T]) -> T:
-        """Do this in a transaction, while no other connection can write.
+    def once(self, statement: Statement, *, durable: bool) -> int:
+        """Run one statement, a transaction by itself, and return how many rows it wrote.
+
+        It is the cheapest one, and the lock is held only while SQLite runs.
 
         Raises:
-            StorageError: The database cannot be read or written.
+            StorageError: Nothing was stored.
         """
         try:
-            return self._locked(job)
+            self._sync_as(durable=durable)
+            wrote = self._db.execute(*statement).rowcount
         except sqlite3.Error as exc:
             raise storage_error(exc) from exc
+        self._commits += 1
+        return wrote
 
-    def _locked(self, job: Callable[[], T]) -> T:
+    def _sync_as(self, *, durable: bool) -> None:
+        if durable is not self._durable:
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._durable = durable
+
+    def _locked(self, work: Work[T]) -> T:
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            value = job()
+            value = self._drive(work)
             self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:  # SQLite may have rolled back by itself

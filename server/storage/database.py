@@ -76,32 +76,46 @@ class Database:
     def put_head(self) -> None:
         """Write the head of the audit chain to its second place; a failure is only logged.
 
-        First it is committed durably, so that no power cut leaves a head without its links; then
-        it is read and written under the write lock, so that no older one replaces a newer one.
+        Nothing here holds the write lock while it waits or while Python runs, so events go on
+        being stored. Processes that do this at once are told apart by the mark in the database:
+        whoever finds a newer one after writing writes again, so the newest is what stays.
         """
         path, connection = self._path, self._connection
         if path is None or connection is None:
             return
         try:
-            self.write(chain.mark_head())
-            connection.locked(lambda: self._replace_head(chain.head_path(path)))
+            connection.once(chain.MARK_HEAD, durable=False)  # folds the log, if it is long
+            connection.once(chain.MARK_HEAD, durable=False)  # so this begins it anew, and waits
+            written = None
+            while (head := self.read(chain.marked_head())) != written and head is not None:
+                self._write_head(path, head)
+                written = head
         except (StorageError, OSError):
             _log.warning("the head of the audit chain could not be written to its second place")
 
-    def _replace_head(self, place: Path) -> None:
+    def _write_head(self, path: Path, head: chain.Head) -> None:
+        place = chain.head_path(path)
         before = chain.read_head(place, self._keys)
         if before is not None and not self.read(chain.holds(before)):
             # What the chain has lost since must stay provable.
             _log.error("the audit chain does not reach its recorded head; verify it")
             return
-        head = self.read(chain.marked_head())
-        if head is not None:
-            chain.write_head(place, head, self._keys)
+        _sync_log(path)  # no power cut may leave a head without its links
+        chain.write_head(place, head, self._keys)
 
     def _open(self) -> Connection:
         if self._connection is None:
             raise StorageError("The local store is not open.")
         return self._connection
+
+
+def _sync_log(path: Path) -> None:
+    # Locks stand on the other files, so closing this one drops none.
+    handle = os.open(path.with_name(f"{path.name}-wal"), os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def prepare(path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -63,6 +63,7 @@ class Text(NamedTuple):
     payload: bytes
     shown: bytes
     state: State
+    dedupe: str | None = None
 
 
 class Move(NamedTuple):
@@ -83,22 +84,26 @@ def get(led: Ledger, draft_id: str) -> Work[Draft | None]:
 
 
 def listed(
-    led: Ledger, states: Sequence[State], patient_key: str | None, limit: int
+    led: Ledger,
+    states: Sequence[State],
+    narrow: Mapping[str, Value | tuple[Value, ...]],
+    limit: int,
 ) -> Work[list[Draft]]:
-    """Return drafts, the latest first.
+    """Return drafts, the latest first; `narrow` gives columns the value they must have.
 
     Each state is cut by itself, so that an index gives the order and no row beyond is read.
     """
-    values = list[Value]()
+    values = list[Value | tuple[Value, ...]]()
     parts = list[str]()
     for state in dict.fromkeys(states) or (None,):
         where = " WHERE 1 = 1"
         if state is not None:
             where += " AND d.state = ?"
             values.append(state)
-        if patient_key is not None:
-            where += " AND d.patient_key = ?"
-            values.append(patient_key)
+        for column, value in narrow.items():
+            if value is not None:
+                where += f" AND d.{column} {'IN' if isinstance(value, tuple) else '='} ?"
+                values.append(value)
         part = f"part{len(parts)}"
         parts.append(f"SELECT * FROM ({_IDS}{where}{_LATEST}) {part}")  # noqa: S608 - constants
         values.append(limit)
@@ -123,6 +128,15 @@ def text_of(led: Ledger, draft_id: str, version: int) -> Work[bytes | None]:
     return led.sealer.open("payload", rows[0][0], "versions", draft_id, version)
 
 
+def staged(led: Ledger, dedupe: str, now: datetime) -> Work[Draft | None]:
+    """Return the draft that an identical repeat finds; a day later only an open one."""
+    rows = yield sql(DRAFT + " WHERE d.dedupe = ?", dedupe)
+    if not rows:
+        return None
+    draft = to_draft(rows[0], led.sealer)
+    return draft if draft.state in OPEN or now - draft.updated_at < REPEAT else None
+
+
 def stage(led: Ledger, new: NewDraft, now: datetime, entry: AuditEntry) -> Work[tuple[Draft, bool]]:
     """Return the draft under this key, made if there is none; the event is of a new one only.
 
@@ -131,12 +145,10 @@ def stage(led: Ledger, new: NewDraft, now: datetime, entry: AuditEntry) -> Work[
     """
     if new.state not in UNSENT:
         raise ValueError("a draft is staged unsent")
-    rows = yield sql(DRAFT + " WHERE d.dedupe = ?", new.dedupe)
-    if rows:
-        draft = to_draft(rows[0], led.sealer)
-        if draft.state in OPEN or now - draft.updated_at < REPEAT:
-            return draft, False
-        yield sql("UPDATE drafts SET dedupe = NULL WHERE id = ?", draft.id)
+    found = yield from staged(led, new.dedupe, now)
+    if found is not None:
+        return found, False
+    yield sql("UPDATE drafts SET dedupe = NULL WHERE dedupe = ?", new.dedupe)
     draft = Draft(
         id="d_" + base64.b32encode(secrets.token_bytes(10)).decode().lower(),
         version=1,
@@ -188,18 +200,27 @@ def revise(
         lease_owner=None,
         lease_until=None,
         next_at=None,
+        reason=None,
     )
     yield from _put_text(led, draft, now)
     yield sql(
         "UPDATE drafts SET version = ?, digest = ?, state = ?, updated_at = ?,"
-        " approval_id = NULL, lease_owner = NULL, lease_until = NULL, next_at = NULL"
-        " WHERE id = ?",
+        " approval_id = NULL, lease_owner = NULL, lease_until = NULL, next_at = NULL,"
+        " reason = NULL WHERE id = ?",
         draft.version,
         draft.digest,
         draft.state,
         micros(now),
         draft_id,
     )
+    if text.dedupe is not None:
+        yield sql(
+            "UPDATE drafts SET dedupe = ? WHERE id = ?"
+            " AND NOT EXISTS (SELECT 1 FROM drafts WHERE dedupe = ?)",
+            text.dedupe,
+            draft_id,
+            text.dedupe,
+        )
     yield from record(led, entry, draft, now)
     return draft
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from leyr_mcp.server.errors import ConfigError
+from leyr_mcp.server.storage.keys import Keys, load_or_make, parse
 
 
 def database_path(state_dir: Path, backend: str) -> Path:
@@ -35,6 +36,21 @@ def key_path(environ: Mapping[str, str], *, state_dir: Path) -> Path:
             "copies the one does not have the other."
         )
     return path
+
+
+def data_keys(given: str, environ: Mapping[str, str], *, state_dir: Path, make: bool) -> Keys:
+    """Return the keys of a store: of the data key given, else of the one in its file.
+
+    Raises:
+        ConfigError: It is no key, or there is no file and none may be made.
+        StorageError: The file cannot be read or made.
+    """
+    if given:
+        return parse(given)
+    key_file = key_path(environ, state_dir=state_dir)
+    if not make and not key_file.exists():
+        raise ConfigError("The key of the local store is not where it was; nothing can be read.")
+    return load_or_make(key_file)
 
 
 def _config_dir(environ: Mapping[str, str]) -> Path:

@@ -73,7 +73,9 @@ def to_draft(row: Row, sealer: Sealer) -> Draft:
             found[name] = moment(found[name])
     for name in _SEALED:
         if found[name] is not None:
-            found[name] = sealer.open("ledger", found[name], "drafts", draft_id, name).decode()
+            # An empty one was put over another, since a move leaves what it does not name.
+            text = sealer.open("ledger", found[name], "drafts", draft_id, name).decode()
+            found[name] = text or None
     *_, sealed, extra = row
     place = ("versions", draft_id, version)
     shown = sealer.open("payload", extra, *place, "shown") if extra is not None else b""

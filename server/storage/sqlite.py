@@ -7,7 +7,6 @@ a power cut go through a second connection, on the event loop's own thread.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -95,15 +94,32 @@ class SqliteStore:
         """Return the draft under this key and whether it is new."""
         return await self._write(ledger.stage(self._ledger, new, now, audit))
 
+    async def staged(self, dedupe: str, *, now: datetime) -> Draft | None:
+        """Return the draft that `stage` would find under this key."""
+        return await self._read(ledger.staged(self._ledger, dedupe, now))
+
     async def draft(self, draft_id: str) -> Draft | None:
         """Return a draft."""
         return await self._read(ledger.get(self._ledger, draft_id))
 
     async def drafts(
-        self, *, states: Sequence[State] = (), patient_key: str | None = None, limit: int = 100
+        self,
+        *,
+        states: Sequence[State] = (),
+        patient_key: str | None = None,
+        principal: str | None = None,
+        care_unit_id: str | None = None,
+        kinds: Sequence[Kind] = (),
+        limit: int = 100,
     ) -> list[Draft]:
-        """Return drafts, the latest first."""
-        return await self._read(ledger.listed(self._ledger, states, patient_key, limit))
+        """Return drafts, the latest first; what is None or empty narrows nothing."""
+        narrow = {
+            "patient_key": patient_key,
+            "principal": principal,
+            "care_unit_id": care_unit_id,
+            "kind": tuple(kinds) or None,
+        }
+        return await self._read(ledger.listed(self._ledger, states, narrow, limit))
 
     async def counts(self) -> dict[State, int]:
         """Return how many drafts are in each state that has any."""
@@ -113,7 +129,7 @@ class SqliteStore:
         """Return the payload of an earlier or the present version."""
         return await self._read(ledger.text_of(self._ledger, draft_id, version))
 
-    async def revise(
+    async def revise(  # noqa: PLR0913 - the parts of one version, each named
         self,
         draft_id: str,
         version: int,
@@ -124,6 +140,7 @@ class SqliteStore:
         state: State,
         now: datetime,
         audit: AuditEntry,
+        dedupe: str | None = None,
     ) -> Draft | None:
         """Make the next version of an unsent draft and void its approval."""
         return await self._write(
@@ -131,7 +148,7 @@ class SqliteStore:
                 self._ledger,
                 draft_id,
                 version,
-                ledger.Text(digest, payload, shown, state),
+                ledger.Text(digest, payload, shown, state, dedupe),
                 now,
                 audit,
             )
@@ -191,7 +208,8 @@ class SqliteStore:
             db = self._database
             if db.read(leases.due(states, now)) is None:
                 return None
-            return self._store(leases.take_due(self._ledger, lease, states, now))
+            # A power cut ends whoever holds a lease, so the lease need not survive it.
+            return self._store(leases.take_due(self._ledger, lease, states, now), durable=False)
 
         return await self._run(job)
 
@@ -219,11 +237,20 @@ class SqliteStore:
     async def append(self, entry: AuditEntry, *, now: datetime, durable: bool) -> int:
         """Append to the chain and return the sequence number; `durable` survives a power cut."""
         if not durable and self._beside is not None:
-            with contextlib.suppress(BusyError):
-                return self._kept(
-                    self._beside.write(self._chain.append(entry, now=now), durable=False)
-                )
+            try:
+                return self._kept(self._append_here(self._beside, entry, now))
+            except BusyError:
+                pass  # waited for in the store's thread
         return await self._write(self._chain.append(entry, now=now), durable=durable)
+
+    def _append_here(self, connection: Connection, entry: AuditEntry, now: datetime) -> int:
+        last = self._chain.tip
+        if last is not None:
+            statement, tip = self._chain.after(last, entry, now=now)
+            if connection.once(statement, durable=False):
+                self._chain.tip = tip
+                return tip.seq
+        return connection.write(self._chain.append(entry, now=now), durable=False)
 
     async def audit_rows(self, *, after: int = 0, limit: int = 1_000) -> list[AuditRow]:
         """Return links of the chain in order."""
@@ -248,15 +275,15 @@ class SqliteStore:
         return self._kept(self._database.write(work, durable=durable))
 
     def _kept(self, value: T) -> T:
-        worker = self._worker
-        if self._chain.last >= self._head_at and worker is not None:
-            self._head_at = self._chain.last // chain.EVERY * chain.EVERY + chain.EVERY
+        worker, tip = self._worker, self._chain.tip
+        if worker is not None and tip is not None and tip.seq >= self._head_at:
+            self._head_at = tip.seq // chain.EVERY * chain.EVERY + chain.EVERY
             worker.later(self._database.put_head)
         return value
 
     def _close(self) -> None:
         try:
-            if self._chain.last:
+            if self._chain.tip is not None:
                 self._database.put_head()
         finally:
             self._database.close()

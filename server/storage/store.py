@@ -1,9 +1,10 @@
 """What filing asks of a store, in whole transactions; SQLite and PostgreSQL each fill it.
 
-Every method is one transaction. What it is given as `payload`, `shown`, `patient`, `reason` or `remote_id`
-is sealed by the store and never stands in the clear in a column. A method that takes an audit entry
-writes it in the same transaction, so that neither exists without the other; to an event about a
-draft the store adds draft, kind, version, digest, state, attempt, approval and the patient's key.
+Every method is one transaction. What it is given as `payload`, `shown`, `patient`, `reason` or
+`remote_id` is sealed by the store and never stands in the clear in a column. A method that takes
+an audit entry writes it in the same transaction, so that neither exists without the other; to an
+event about a draft the store adds draft, kind, version, digest, state, attempt, approval and the
+patient's key.
 """
 
 from __future__ import annotations
@@ -123,6 +124,8 @@ class Approval:
 class Change:
     """What a move of the ledger sets besides the state; None leaves a column as it is.
 
+    An empty `reason` ends the one that was there.
+
     `unspend` gives the approval back: the request certainly never arrived, so the person's yes is
     still good for the next attempt.
     """
@@ -170,14 +173,25 @@ class Store(Protocol):
         """
         ...
 
+    async def staged(self, dedupe: str, *, now: datetime) -> Draft | None:
+        """Return the draft that `stage` would find under this key."""
+        ...
+
     async def draft(self, draft_id: str) -> Draft | None:
         """Return a draft."""
         ...
 
     async def drafts(
-        self, *, states: Sequence[State] = (), patient_key: str | None = None, limit: int = 100
+        self,
+        *,
+        states: Sequence[State] = (),
+        patient_key: str | None = None,
+        principal: str | None = None,
+        care_unit_id: str | None = None,
+        kinds: Sequence[Kind] = (),
+        limit: int = 100,
     ) -> list[Draft]:
-        """Return drafts, the latest first."""
+        """Return drafts, the latest first; what is None or empty narrows nothing."""
         ...
 
     async def counts(self) -> dict[State, int]:
@@ -188,7 +202,7 @@ class Store(Protocol):
         """Return the payload of an earlier or the present version."""
         ...
 
-    async def revise(
+    async def revise(  # noqa: PLR0913 - the parts of one version, each named
         self,
         draft_id: str,
         version: int,
@@ -199,10 +213,13 @@ class Store(Protocol):
         state: State,
         now: datetime,
         audit: AuditEntry,
+        dedupe: str | None = None,
     ) -> Draft | None:
         """Make the next version of an unsent draft and void its approval.
 
         Unsent is what waits, or is approved and not yet picked up. None if it is not at `version`.
+
+        With `dedupe` the repeats that find it are those of the new content, unless another has it.
 
         Raises:
             ValueError: The state is not one of an unsent draft.

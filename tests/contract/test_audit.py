@@ -18,8 +18,7 @@ PATIENT = "se_personal_number:191212121212"
 
 
 async def events(app: App) -> list[dict[str, Any]]:
-    store = app.journal._store
-    assert store is not None
+    store, _ = await app.journal.opened()
     return [json.loads(row.body) for row in await store.audit_rows()]
 
 
@@ -76,6 +75,6 @@ async def test_no_answer_goes_out_without_its_event(
         async def broken(*_: object, **__: object) -> int:
             raise StorageError("The disk is full; nothing was stored.", code="storage_full")
 
-        monkeypatch.setattr(it.app.journal._store, "append", broken)
+        monkeypatch.setattr((await it.app.journal.opened())[0], "append", broken)
         refused = await it.refused("find_patient", last_name="Tolvansson")
     assert refused.code == "storage_full"

@@ -13,7 +13,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from leyr_mcp.server.errors import CODES
-from leyr_mcp.server.protocol import INSTRUCTIONS, SANDBOX
+from leyr_mcp.server.protocol import INSTRUCTIONS, SANDBOX, WRITING
 from leyr_mcp.tools.catalog import TOOLS
 from leyr_mcp.tools.prompts import PROMPTS
 from leyr_mcp.tools.resources import KINDS
@@ -27,8 +27,8 @@ VERBS = "list|find|get|create|write|book|attach|change|file|discard"
 TOOL_LIKE = re.compile(rf"\b(?:{VERBS})_[a-z]+(?:_[a-z]+)*\b")
 # Modules of the folder that serve the tools and are none themselves.
 NOT_TOOLS = {
-    "__init__", "catalog", "completions", "params", "prompts", "resources", "spec", "times",
-    "toolsets", "uris",
+    "__init__", "bookings", "catalog", "completions", "params", "prompts", "resources", "results",
+    "spec", "toolsets", "uris", "wording",
 }  # fmt: skip
 
 each_tool = pytest.mark.parametrize("tool", TOOLS, ids=NAMES)
@@ -167,7 +167,7 @@ async def test_clients_are_shown_the_catalogue_in_its_order(mode: str) -> None:
 def test_texts_for_the_model_name_only_tools_that_exist() -> None:
     files = [*(ROOT / "tools").glob("*.py"), *(ROOT / "server").rglob("*.py")]
     texts = [text for file in files for text in sentences_of(file)]
-    texts += [INSTRUCTIONS, SANDBOX, *(info.next_step for info in CODES.values())]
+    texts += [INSTRUCTIONS, WRITING, SANDBOX, *(info.next_step for info in CODES.values())]
     texts += [
         json.dumps(entry_of(tool).model_dump(mode="json"), ensure_ascii=False) for tool in TOOLS
     ]

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from mcp.types import CallToolResult
 
 from leyr_mcp.sandbox.control import Control
 from leyr_mcp.tools.catalog import TOOLS
 from leyr_mcp.tools.spec import ToolSpec
 from tests.support.mcp_answers import check_answer, check_error, leaves, text_of
 from tests.support.mcp_hostile import arguments
-from tests.support.mcp_session import app_of, sandbox_of
+from tests.support.mcp_session import app_of, example, sandbox_of
 
 CALLS = 20_000 if os.environ.get("SOAK") == "1" else 1_000
 SEED = os.environ.get("CALLS_SEED", "2026")
@@ -46,10 +47,12 @@ async def test_every_call_is_answered(tool: ToolSpec) -> None:
     seen: dict[str, int] = {}
     async with app_of() as app:
         control = sandbox_of(app).control
+        good = await example(app.server.call_tool, control, tool.name)
         for number in range(CALLS):
-            call = arguments(rng, tool, control)
+            call = arguments(rng, tool, good)
             before = asked(control)
             result = await app.server.call_tool(tool.name, call)
+            assert isinstance(result, CallToolResult)
             if not result.is_error:
                 check_answer(result)
                 schema.validate(result.structured_content)

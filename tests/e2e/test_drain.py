@@ -38,6 +38,19 @@ logs.configure(settings.log_level)
 asyncio.run(serve(build(settings), drain_s=0.3))
 """
 
+# A server with something left to do after its last answer, until it is told that it is done.
+UNFINISHED = """
+import asyncio, pathlib, sys
+from leyr_mcp.server import stdio
+from leyr_mcp.server.app import build
+from leyr_mcp.server.settings import load
+async def finish(left_s):
+    sys.stderr.write(f"{round(left_s)} s left\\n")
+    while not pathlib.Path("done").exists():
+        await asyncio.sleep(0.02)
+sys.exit(not asyncio.run(stdio.serve(build(load()).server, finish=finish)))
+"""
+
 # A client that passes everything on, so that killing it leaves the server alone with its pipes.
 BETWEEN = """
 import subprocess, sys, threading
@@ -141,6 +154,25 @@ async def test_second_signal_ends_at_once(tmp_path: Path, upstream: Upstream) ->
         await call_under_way(wire, upstream)
         wire.process.terminate()
         await wire.logged("calls to finish: 1")
+        wire.process.send_signal(signal.SIGINT)
+        ended = await wire.ended(within_s=3)
+    assert (ended.code, ended.messages) == (-signal.SIGINT, [])
+
+
+async def test_first_signal_leaves_what_is_finished_after_the_hang_up_alone(tmp_path: Path) -> None:
+    async with connected(tmp_path, *python(UNFINISHED)) as wire:
+        wire.close_input()
+        await wire.logged("10 s left")
+        wire.process.terminate()
+        (tmp_path / "done").touch()
+        ended = await wire.ended(within_s=3)
+    assert (ended.code, ended.messages) == (0, [])
+
+
+async def test_second_signal_ends_that_too(tmp_path: Path) -> None:
+    async with connected(tmp_path, *python(UNFINISHED)) as wire:
+        wire.process.terminate()
+        await wire.logged("10 s left")
         wire.process.send_signal(signal.SIGINT)
         ended = await wire.ended(within_s=3)
     assert (ended.code, ended.messages) == (-signal.SIGINT, [])

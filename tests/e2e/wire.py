@@ -58,10 +58,14 @@ class Ended:
 
 @dataclass(slots=True)
 class Wire:
-    """The client's end of a server process."""
+    """The client's end of a server process.
+
+    A client of another name than the usual one says that it can ask its person.
+    """
 
     process: asyncio.subprocess.Process
     era: str = LEGACY
+    client: str = "wire"
     errors: list[str] = field(default_factory=list)
     _seen: asyncio.Condition = field(default_factory=asyncio.Condition)
     _last_id: int = 0
@@ -76,18 +80,27 @@ class Wire:
         """Send a message; without `id` it is a notification."""
         message: dict[str, Any] = {"jsonrpc": "2.0", "method": method, **envelope}
         if self.era == MODERN and "id" in envelope:
-            params = {**(params or {}), "_meta": META}
+            params = {**(params or {}), "_meta": self._meta()}
         if params is not None:
             message["params"] = params
         self.write(json.dumps(message).encode())
 
+    def answer(self, request: object, result: dict[str, Any]) -> None:
+        """Answer a request of the server's."""
+        self.write(json.dumps({"jsonrpc": "2.0", "id": request, "result": result}).encode())
+
     async def receive(self) -> dict[str, Any]:
         """Return the next message; fails when the process has ended instead."""
+        message = await self.message()
+        assert message is not None, f"the server ended: {self.errors}"
+        return message
+
+    async def message(self, within_s: float = WITHIN_S) -> dict[str, Any] | None:
+        """Return the next message, or None when the process has ended instead."""
         assert self.process.stdout
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(within_s):
             line = await self.process.stdout.readline()
-        assert line, f"the server ended: {self.errors}"
-        message: dict[str, Any] = json.loads(line)
+        message: dict[str, Any] | None = json.loads(line) if line else None
         return message
 
     async def ask(self, method: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -102,9 +115,25 @@ class Wire:
         """Open the connection in its era."""
         if self.era == MODERN:
             return await self.ask("server/discover")
-        answer = await self.ask("initialize", INITIALIZE)
+        answer = await self.ask("initialize", self._opening())
         self.send("notifications/initialized")
         return answer
+
+    def _opening(self) -> dict[str, Any]:
+        if self.client == "wire":
+            return INITIALIZE
+        named = {"name": self.client, "version": "1"}
+        return {**INITIALIZE, "capabilities": {"elicitation": {}}, "clientInfo": named}
+
+    def _meta(self) -> dict[str, Any]:
+        if self.client == "wire":
+            return META
+        prefix = "io.modelcontextprotocol/"
+        return {
+            **META,
+            f"{prefix}clientInfo": {"name": self.client, "version": "1"},
+            f"{prefix}clientCapabilities": {"elicitation": {}},
+        }
 
     async def find_tolvan(self) -> dict[str, Any]:
         """Call a tool and check that the answer is the usual one."""
@@ -152,6 +181,7 @@ async def start(
     home: Path,
     *command: str,
     era: str = LEGACY,
+    client: str = "wire",
     **settings: str,
 ) -> AsyncIterator[Wire]:
     """Start a server and yield its wire; whatever happens, no process is left."""
@@ -165,7 +195,7 @@ async def start(
         limit=LARGEST,
         start_new_session=True,
     )
-    wire = Wire(process, era)
+    wire = Wire(process, era, client)
     wire._listener = asyncio.create_task(wire._listen())
     try:
         yield wire
@@ -181,10 +211,10 @@ async def start(
 
 @asynccontextmanager
 async def connected(
-    home: Path, *command: str, era: str = LEGACY, **settings: str
+    home: Path, *command: str, era: str = LEGACY, client: str = "wire", **settings: str
 ) -> AsyncIterator[Wire]:
     """Start a server and open the connection."""
-    async with start(home, *command, era=era, **settings) as wire:
+    async with start(home, *command, era=era, client=client, **settings) as wire:
         await wire.handshake()
         yield wire
 

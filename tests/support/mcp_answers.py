@@ -22,7 +22,10 @@ _DAY = re.compile(r"[A-Z][a-z]{2} (\d{4}-\d\d-\d\d) \((\S+), UTC([+-]\d\d:\d\d)\
 _TIMES = re.compile(r"(\d\d:\d\d)-(\d\d:\d\d)")
 _MARK = re.compile(r"(\[/?record-text )[0-9a-f]{8}\]")
 # What the caller itself said or left out, and what counts or flags: each has its own test.
-_ECHOED = {"care_unit_id", "timezone", "total", "truncated", "removed"}
+_ECHOED = {
+    "already_filed", "care_unit_id", "channel", "existed", "removed", "timezone", "total",
+    "truncated",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,6 +42,10 @@ class Session:
     def control(self) -> Control:
         """The control plane of the sandbox."""
         return self.sandbox.control
+
+    async def example(self, tool: str, who: str = TOLVAN) -> dict[str, Any]:
+        """Return a call of a tool that succeeds, what it is about drafted before."""
+        return await example(self.client.call_tool, self.control, tool, who)
 
     async def call(self, tool: str, **arguments: Any) -> CallToolResult:
         """Call a tool and return the answer, whatever it is."""
@@ -114,6 +118,26 @@ async def session(
         yield Session(client=client, app=app, sandbox=sandbox_of(app))
 
 
+# These are about drafts, which must be there first; they ask the record system nothing.
+OF_DRAFTS = frozenset({"get_draft", "file_drafts", "discard_draft"})
+
+
+async def example(
+    call: Callable[[str, dict[str, Any]], Awaitable[Any]],
+    control: Control,
+    tool: str,
+    who: str = TOLVAN,
+) -> dict[str, Any]:
+    """Return a call of a tool that succeeds, drafting before what it is about."""
+    calls = examples(control, who)
+    if tool not in {"list_drafts", *OF_DRAFTS}:
+        return calls[tool]
+    drafted = await call("write_note", {**calls["write_note"], "draft": True})
+    draft_id = drafted.structured_content["draft_id"]
+    named = {"draft_ids": [draft_id]} if tool == "file_drafts" else {"draft_id": draft_id}
+    return named if tool in OF_DRAFTS else calls[tool]
+
+
 def examples(control: Control, who: str = TOLVAN) -> dict[str, dict[str, Any]]:
     """Return a call of each tool that succeeds, with ids of a seeded patient."""
     patient = f"emr_id:{control.patient(who).emr_id}"
@@ -124,7 +148,19 @@ def examples(control: Control, who: str = TOLVAN) -> dict[str, dict[str, Any]]:
         "list_appointments": {"patient_id": patient},
         "list_notes": {"patient_id": patient},
         "list_documents": {"patient_id": patient},
+        "write_note": {"patient_id": patient, "title": "Besök", "content": "Mår bra."},
+        "list_drafts": {"patient_id": patient},
     }
+    calls["create_patient"] = {"first_name": "Ny", "last_name": "Provsson"}
+    calls["book_appointment"] = {
+        "patient_id": patient,
+        "start": "2026-09-17T10:00:00+02:00",
+        "end": "2026-09-17T10:30:00+02:00",
+        "resource_id": "1022",
+        "healthcare_service_id": "301",
+    }
+    if booked := [a for a in control.appointments(who) if a.start_s > NOW.timestamp()]:
+        calls["change_appointment"] = {"appointment_id": booked[0].id, "action": "cancel"}
     if notes := control.notes(who):
         calls["get_note"] = {"patient_id": patient, "note_id": notes[0].id}
     if documents := control.documents(who):

@@ -13,11 +13,15 @@ from zoneinfo import ZoneInfo
 from mcp import Client
 
 from leyr_mcp.sandbox.app import Sandbox
+from leyr_mcp.server import app
 from leyr_mcp.server.boundary import MODE_META, ToolContext
 from leyr_mcp.server.ehr.leyr.backend import connect
 from leyr_mcp.server.ehr.transport import ASGIApp
 from leyr_mcp.server.ehr.units import Units
+from leyr_mcp.server.filing.journal import Journal
+from leyr_mcp.server.filing.timing import Timing
 from leyr_mcp.server.protocol import LeyrServer
+from leyr_mcp.server.settings import load
 from leyr_mcp.tools.catalog import TOOLS
 from tests.support.mcp_session import NOW, Mode
 
@@ -89,18 +93,33 @@ async def server_over(
         emr=emr,
         app=upstream,
     )
+    settings = load({"LEYR_MCP_BACKEND": "sandbox", "LEYR_MCP_TIMEZONE": zone.key})
+    journal = Journal(
+        lambda: app.make_store(settings, in_memory=True),
+        clock=lambda: now,
+        device="test",
+        origin="test",
+    )
+    units = Units(ehr, default=unit)
+    desk = app.LazyDesk(
+        lambda: app._make_desk(settings, journal, ehr, units, Timing(), lambda: now)
+    )
     context = ToolContext(
         ehr=ehr,
-        units=Units(ehr, default=unit),
+        units=units,
         zone=zone,
         clock=lambda: now,
         sandbox=True,
         meta={MODE_META: "sandbox"},
+        journal=journal,
+        open_desk=desk,
     )
     try:
         yield LeyrServer(tools, context)
     finally:
+        await desk.close(0.0)
         await ehr.close()
+        await journal.close()
 
 
 @asynccontextmanager

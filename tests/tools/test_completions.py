@@ -6,6 +6,7 @@ import pytest
 from mcp.types import PromptReference, ResourceTemplateReference
 
 from leyr_mcp.tools.uris import PATIENT
+from leyr_mcp.tools.write_note import TEMPLATES
 from tests.support.mcp_session import Session, both_eras, session
 from tests.support.mcp_upstream import Canned, client_over
 
@@ -40,6 +41,10 @@ async def values(
         ("patient_id", "", None, []),
         ("weeks", "4", None, []),
         ("no_such_argument", "", None, []),
+        ("template_id", "", None, list(TEMPLATES)),
+        ("template_id", "psych", None, [name for name in TEMPLATES if "psychology" in name]),
+        ("language", "", None, ["sv", "nb", "en"]),
+        ("language", "N", None, ["nb", "en"]),
     ],
 )
 async def test_values(

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 from mcp import MCPError
+from mcp.types import CallToolResult
 
 from leyr_mcp.server.boundary import run
+from leyr_mcp.server.filing.asking import Caller
 from leyr_mcp.server.filing.audit import Who
 from leyr_mcp.tools import list_documents
 from tests.support.mcp_answers import check_answer, check_error
@@ -94,8 +96,10 @@ async def test_tools_are_not_offered_where_the_record_system_has_no_documents(mo
 
 async def test_refusal_as_not_supported_comes_back_in_plain_words() -> None:
     async with app_of("kaddio") as app:
-        refused = check_error(
-            await run(list_documents.SPEC, {"patient_id": "p"}, app.context, Who(subject="t"))
+        answer = await run(
+            list_documents.SPEC, {"patient_id": "p"}, app.context, Caller(who=Who(subject="t"))
         )
+        assert isinstance(answer, CallToolResult)
+        refused = check_error(answer)
     assert refused.code == "not_supported"
     assert refused.next == "Tell the user that this record system cannot do it."

@@ -11,7 +11,7 @@ from mcp.types import BlobResourceContents, TextResourceContents
 
 from leyr_mcp.tools.resources import KINDS
 from leyr_mcp.tools.toolsets import Choice
-from leyr_mcp.tools.uris import document_uri, note_uri, parse
+from leyr_mcp.tools.uris import document_uri, draft_uri, note_uri, parse
 from tests.support.mcp_answers import ERROR, MODE
 from tests.support.mcp_session import TOLVAN, Session, both_eras, session
 from tests.support.mcp_upstream import Canned, client_over
@@ -28,13 +28,43 @@ async def refused(it: Session, uri: str) -> MCPError:
 
 
 @both_eras
-async def test_templates_are_listed_and_nothing_else(mode: str) -> None:
+async def test_templates_and_unsent_drafts_are_listed_and_nothing_else(mode: str) -> None:
     async with session(mode) as it:
         listed = (await it.client.list_resource_templates()).resource_templates
-        assert (await it.client.list_resources()).resources == []
-    assert [template.name for template in listed] == ["patient", "note", "document"]
-    assert all(template.uri_template.startswith("ehr://care-units/{") for template in listed)
+        (unsent,) = (await it.client.list_resources()).resources
+    assert [template.name for template in listed] == ["patient", "note", "document", "draft"]
+    assert all(template.uri_template.startswith("ehr://") for template in listed)
     assert all(template.title and template.description for template in listed)
+    assert unsent.uri == "drafts://unsent"
+
+
+@both_eras
+async def test_unsent_drafts_and_one_of_them(mode: str) -> None:
+    async with session(mode) as it:
+        note = {"patient_id": f"{SE}{TOLVAN}", "title": "Besök", "content": "Mår bra."}
+        _, data = await it.ask("write_note", **note)
+        draft_id = data["draft_id"]
+        (listed,) = (await it.client.read_resource("drafts://unsent")).contents
+        (found,) = (await it.client.read_resource(f"ehr://drafts/{draft_id}")).contents
+        store, _ = await it.app.journal.opened()
+        events = [row.body.decode() for row in await store.audit_rows()][-2:]
+        await it.ask("discard_draft", draft_id=draft_id)
+        (empty,) = (await it.client.read_resource("drafts://unsent")).contents
+    assert isinstance(listed, TextResourceContents)
+    assert isinstance(found, TextResourceContents)
+    assert isinstance(empty, TextResourceContents)
+    assert f'draft_id {draft_id}: note "Besök", awaiting_approval' in listed.text
+    assert "    | Mår bra." in found.text
+    assert all(draft_id in event for event in events)
+    assert "no such draft" in empty.text
+
+
+@both_eras
+@pytest.mark.parametrize("draft", ["d_aaaaaaaaaaaaaaaa", "..", "a%2Fb", "x" * 400])
+async def test_draft_that_there_is_not(mode: str, draft: str) -> None:
+    async with session(mode) as it:
+        error = await refused(it, f"ehr://drafts/{draft}")
+    assert (error.code, error.data[ERROR]["code"]) == (-32602, "not_found")
 
 
 @both_eras
@@ -126,6 +156,10 @@ WRONG = [
     "ehr://care-units/L0_1/patients/Åsa",
     "ehr://care-units/L0_1",
     "ehr://patients/p",
+    "ehr://drafts",
+    "drafts://unsent/",
+    "drafts://all",
+    "ehr://unsent",
     "EHR://care-units/L0_1/patients/p",
     "file:///etc/passwd",
     "http://169.254.169.254/latest",
@@ -187,7 +221,7 @@ async def test_patient_of_a_system_that_gives_none_is_not_supported(mode: str) -
 async def test_front_desk_reads_no_note_by_its_address_either(mode: str) -> None:
     async with session(mode, choice=Choice(role="front-desk")) as it:
         listed = (await it.client.list_resource_templates()).resource_templates
-        assert [template.name for template in listed] == ["patient"]
+        assert [template.name for template in listed] == ["patient", "draft"]
         note, document = it.control.notes(TOLVAN)[0], it.control.documents(TOLVAN)[0]
         for uri in (f"{BASE}/notes/{note.id}", f"{BASE}/documents/{document.id}"):
             assert (await refused(it, uri)).code == -32602
@@ -198,7 +232,11 @@ async def test_front_desk_reads_no_note_by_its_address_either(mode: str) -> None
 @both_eras
 @pytest.mark.parametrize(
     ("exclude", "kept"),
-    [("find_patient", ["note", "document"]), ("get_note", ["patient", "document"])],
+    [
+        ("find_patient", ["note", "document", "draft"]),
+        ("get_note", ["patient", "document", "draft"]),
+        ("get_draft", ["patient", "note", "document"]),
+    ],
 )
 async def test_resource_goes_with_the_tool_whose_right_it_shares(
     mode: str, exclude: str, kept: list[str]
@@ -211,4 +249,5 @@ async def test_resource_goes_with_the_tool_whose_right_it_shares(
 def test_addresses_are_read_as_they_are_written() -> None:
     assert parse(note_uri("L0_1", "emr_id:p", "n")) == ("L0_1", "emr_id:p", "notes", "n")
     assert parse(document_uri("L0_1", "p", "d")) == ("L0_1", "p", "documents", "d")
-    assert set(KINDS) == {"patient", "notes", "documents"}
+    assert parse(draft_uri("d_a")) == ("", "", "drafts", "d_a")
+    assert set(KINDS) == {"patient", "notes", "documents", "drafts", "unsent"}

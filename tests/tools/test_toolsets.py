@@ -8,7 +8,7 @@ from mcp import MCPError
 from leyr_mcp.server.ehr.capabilities import EMRS, UNKNOWN, Capabilities, capabilities_of
 from leyr_mcp.server.errors import ConfigError
 from leyr_mcp.tools.catalog import TOOLS
-from leyr_mcp.tools.toolsets import PRESETS, ROLE_LACKS, Choice, choose
+from leyr_mcp.tools.toolsets import PRESETS, ROLE_LACKS, WITH_WRITES, Choice, choose
 from tests.support.mcp_session import both_eras, session
 
 ALL = tuple(tool.name for tool in TOOLS)
@@ -18,6 +18,7 @@ def names(choice: Choice, capabilities: Capabilities = UNKNOWN) -> tuple[str, ..
     return tuple(tool.name for tool in choose(choice, capabilities))
 
 
+NOTES = PRESETS["notes"]
 BASE = PRESETS["base"]  # comes with every toolset: the others' ids are from there
 
 
@@ -28,19 +29,41 @@ def test_everything_is_offered_when_nothing_is_chosen() -> None:
 @pytest.mark.parametrize(
     ("choice", "offered"),
     [
-        (Choice(toolsets=("notes",)), (*BASE, "list_notes", "get_note")),
+        (Choice(toolsets=("notes",)), (*BASE, *NOTES, *WITH_WRITES)),
         (
             Choice(toolsets=("documents", "notes")),
-            BASE + PRESETS["notes"] + PRESETS["documents"],
+            (*BASE, *NOTES, *PRESETS["documents"], *WITH_WRITES),
         ),
+        (Choice(toolsets=("notes",), read_only=True), (*BASE, "list_notes", "get_note")),
+        (Choice(toolsets=("notes",), exclude=("get_draft",)), (*BASE, *NOTES, "file_drafts")),
+        (Choice(toolsets=("notes",), exclude=("write_note",)), (*BASE, "list_notes", "get_note")),
         (Choice(toolsets=("all",)), ALL),
-        (Choice(toolsets=("core",)), ("list_care_units", "find_patient", "list_timeslots")),
+        (
+            Choice(toolsets=("core",)),
+            (
+                "list_care_units",
+                "find_patient",
+                "list_timeslots",
+                "book_appointment",
+                "write_note",
+                *(("attach_document",) if "attach_document" in ALL else ()),
+                "get_draft",
+                "file_drafts",
+            ),
+        ),
+        (Choice(tools=("write_note",)), ("write_note",)),
         (Choice(tools=("get_note", "find_patient")), ("find_patient", "get_note")),
-        (Choice(toolsets=("patients",), tools=("get_note",)), (*BASE, "find_patient", "get_note")),
-        (Choice(toolsets=("notes",), exclude=("get_note",)), (*BASE, "list_notes")),
-        (Choice(toolsets=("notes",), exclude=BASE), ("list_notes", "get_note")),
+        (
+            Choice(toolsets=("patients",), tools=("get_note",)),
+            (*BASE, *PRESETS["patients"], "get_note", *WITH_WRITES),
+        ),
+        (
+            Choice(toolsets=("notes",), exclude=("get_note",)),
+            (*BASE, "list_notes", "write_note", *WITH_WRITES),
+        ),
+        (Choice(toolsets=("notes",), exclude=BASE), (*NOTES, *WITH_WRITES)),
         (Choice(tools=("get_note", "list_notes"), exclude=("get_note",)), ("list_notes",)),
-        (Choice(read_only=True), ALL),
+        (Choice(read_only=True), tuple(tool.name for tool in TOOLS if tool.reads)),
     ],
 )
 def test_choices(choice: Choice, offered: tuple[str, ...]) -> None:
@@ -89,7 +112,8 @@ def test_nothing_gives_back_what_a_role_took(role: str, choice: Choice) -> None:
     offered = names(
         Choice(toolsets=choice.toolsets, tools=choice.tools, read_only=choice.read_only, role=role)
     )
-    assert set(offered) == set(ALL) - ROLE_LACKS[role]
+    writes = {tool.name for tool in TOOLS if not tool.reads}
+    assert set(offered) == set(ALL) - ROLE_LACKS[role] - (writes if choice.read_only else set())
 
 
 def test_front_desk_never_sees_notes_or_documents() -> None:
@@ -114,7 +138,7 @@ def test_tool_is_missing_exactly_where_its_capability_is_known_to_be(emr: str) -
         ("webdoc", set()),
         ("takecare", set()),
         ("anitasystems", {"list_appointments"}),
-        ("kaddio", {"list_documents", "get_document"}),
+        ("kaddio", {"list_documents", "get_document", "change_appointment"}),
     ],
 )
 @both_eras
@@ -139,4 +163,11 @@ async def test_tool_that_is_not_offered_cannot_be_called(mode: str) -> None:
 async def test_settings_choose_as_the_options_do(mode: str) -> None:
     async with session(mode, LEYR_MCP_TOOLSETS="patients, notes", LEYR_MCP_ROLE="front-desk") as it:
         listed = [tool.name for tool in (await it.client.list_tools()).tools]
-    assert listed == ["list_care_units", "find_patient"]
+    assert listed == ["list_care_units", "find_patient", "create_patient", *WITH_WRITES]
+
+
+@both_eras
+async def test_instructions_speak_of_writing_only_where_something_writes(mode: str) -> None:
+    for choice, told in ((Choice(), True), (Choice(read_only=True), False)):
+        async with session(mode, choice=choice) as it:
+            assert ("file_drafts" in (it.client.instructions or "")) is told

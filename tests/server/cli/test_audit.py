@@ -6,7 +6,7 @@ import asyncio
 import json
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ import pytest
 
 from leyr_mcp.server.cli import audit as command
 from leyr_mcp.server.errors import StorageError
-from leyr_mcp.server.filing.audit import About, AuditTrail, Who
+from leyr_mcp.server.filing.audit import About, AuditTrail, Who, local_user
 from leyr_mcp.server.storage import place
 from leyr_mcp.server.storage.keys import Keys, load_or_make
 from leyr_mcp.server.storage.sqlite import SqliteStore
@@ -28,14 +28,16 @@ ANNA = Who(subject="anna", name="Anna Ek", client="Claude Desktop")
 
 
 @pytest.fixture
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A state folder in which a server recorded five events, and a key in its place."""
     monkeypatch.setenv("LEYR_MCP_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("LOGNAME", "operator")
+    local_user.cache_clear()
     keys = load_or_make(tmp_path / "config" / "leyr-mcp" / "data.key")
     record(tmp_path / "state" / "leyr-mcp-sandbox.sqlite3", keys)
-    return tmp_path / "state"
+    yield tmp_path / "state"
+    local_user.cache_clear()
 
 
 def record(path: Path, keys: Keys) -> None:

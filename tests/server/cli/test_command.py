@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import pty
 import subprocess
@@ -201,3 +202,13 @@ def test_person_who_starts_the_server_is_told_and_ctrl_c_ends_it(tmp_path: Path)
     shown = in_terminal(tmp_path, ctrl_c_after=b"leyr-mcp --help")
     assert "waiting for an MCP client" in shown
     assert "Traceback" not in shown
+
+
+def test_ctrl_c_at_a_question_files_nothing(tmp_path: Path) -> None:
+    note = {"patient_id": "se_personal_number:191212121212", "title": "B", "content": "Text."}
+    (tmp_path / "note.json").write_text(json.dumps(note), encoding="utf-8")
+    assert run(tmp_path, "file", "note.json").returncode == 0
+    shown = in_terminal(tmp_path, "approve", "--all", ctrl_c_after=b"no or quit: ")
+    assert "Traceback" not in shown
+    listed = json.loads(run(tmp_path, "drafts", "--json").stdout)
+    assert [draft["status"] for draft in listed["drafts"]] == ["awaiting_approval"]

@@ -15,7 +15,13 @@ import pytest
 from leyr_mcp.sandbox.app import Sandbox
 from leyr_mcp.sandbox.faults import Fault
 from leyr_mcp.sandbox.serve import serving
+from leyr_mcp.server.app import make_store
 from leyr_mcp.server.cli import doctor
+from leyr_mcp.server.filing.audit import AuditTrail, Who
+from leyr_mcp.server.filing.passphrase import Passphrase
+from leyr_mcp.server.filing.timing import utc_now
+from leyr_mcp.server.settings import load
+from leyr_mcp.server.storage.store import NewDraft, State
 from tests.e2e.wire import Upstream
 
 SECRET = "sandbox-canary"
@@ -53,6 +59,42 @@ class Clinic:
 
 
 @pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The state folder, and a place of its own for the key."""
+    monkeypatch.setenv("LEYR_MCP_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    return tmp_path / "state"
+
+
+def keeper(state: Path) -> Passphrase:
+    return Passphrase(state, clock=utc_now)
+
+
+async def keep(state: Path, states: tuple[State, ...]) -> None:
+    """Put drafts into the store of a clinic's own record system."""
+    store = make_store(load())
+    await store.open()
+    trail = AuditTrail(store, clock=utc_now, device="d", origin="leyr:webdoc")
+    event = trail.local("draft", Who(subject="anna"))
+    for number, wanted in enumerate(states):
+        first: State = "draft" if wanted == "needs_human" else wanted
+        new = NewDraft(
+            kind="note",
+            state=first,
+            principal="local:anna",
+            care_unit_id="L0_1",
+            patient_key="key",
+            dedupe=f"{wanted}{number}",
+            digest="digest",
+            payload=b"sealed",
+        )
+        draft, _ = await store.stage(new, now=utc_now(), audit=event)
+        if wanted != first:
+            await store.move(draft.id, first, wanted, version=1, now=utc_now())
+    await store.close()
+
+
+@pytest.fixture
 async def clinic(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> AsyncIterator[Clinic]:
@@ -75,7 +117,8 @@ async def opened(
         box.close()
 
 
-async def test_complete_set_up_is_well(clinic: Clinic) -> None:
+async def test_complete_set_up_is_well(clinic: Clinic, state: Path) -> None:
+    keeper(state).set("canary passphrase", name="Anna Ek")
     clinic.set(LEYR_CARE_UNIT_ID="L0_1", LEYR_RESOURCE_ID="1021", LEYR_MCP_ENVIRONMENT="test")
     code, checks = await clinic.examine()
     assert code == 0
@@ -83,6 +126,12 @@ async def test_complete_set_up_is_well(clinic: Clinic) -> None:
     assert checks["settings"] == ("ok", "Leyr (webdoc); times in Europe/Stockholm")
     assert checks["care units"] == ("ok", "2: L0_1, L0_2")
     assert checks["capabilities"][1].startswith("WebDoc; patient identifiers: emr_id")
+    path = state / "approver.json"
+    said = f"Anna Ek. Forgotten passphrase: delete {path} and set a new one"
+    assert checks["approver"] == ("ok", said)
+    assert checks["drafts"] == ("ok", "none yet")
+    assert "a person approves every write" in checks["approval"][1]
+    assert "claude-code" in checks["approval"][1]
 
 
 async def test_what_is_unset_is_noted_and_does_not_fail(clinic: Clinic) -> None:
@@ -94,6 +143,64 @@ async def test_what_is_unset_is_noted_and_does_not_fail(clinic: Clinic) -> None:
     )
     assert "LEYR_MCP_ENVIRONMENT" in checks["environment"][1]
     assert "LEYR_RESOURCE_ID" in checks["author"][1]
+
+
+async def test_no_passphrase_is_noted(clinic: Clinic) -> None:
+    code, checks = await clinic.examine()
+    assert code == 0
+    assert checks["approver"][0] == "note"
+    assert "Set one with: leyr-mcp passphrase" in checks["approver"][1]
+
+
+async def test_damaged_passphrase_fails(clinic: Clinic, state: Path) -> None:
+    keeper(state).set("canary passphrase", name="Anna Ek")
+    (state / "approver.json").write_text("{}")
+    code, checks = await clinic.examine()
+    assert code == 1
+    assert checks["approver"][0] == "fail"
+
+
+async def test_filing_without_a_person_is_noted(clinic: Clinic) -> None:
+    clinic.set(LEYR_MCP_APPROVAL="trusted", LEYR_MCP_APPROVAL_HOSTS="none")
+    _, checks = await clinic.examine()
+    level, message = checks["approval"]
+    assert level == "note"
+    assert "is filed without asking anybody" in message
+
+
+async def test_nothing_is_made_by_looking(clinic: Clinic, state: Path, tmp_path: Path) -> None:
+    _, text = await clinic.print("--json")
+    assert json.loads(text)["drafts"] == {"waiting": 0, "unknown": 0, "needs_human": 0}
+    assert list(state.glob("*")) == []  # noqa: ASYNC240 - a look, after all is done
+    assert not (tmp_path / "config").exists()
+
+
+async def test_drafts_are_counted_and_those_in_doubt_noted(clinic: Clinic, state: Path) -> None:
+    await keep(state, ("awaiting_approval", "awaiting_file", "draft"))
+    _, checks = await clinic.examine()
+    said = "2 waiting for approval, 0 in doubt, 0 in need of a person"
+    assert checks["drafts"] == ("ok", said)
+    await keep(state, ("needs_human",))
+    _, text = await clinic.print("--json")
+    assert json.loads(text)["drafts"] == {"waiting": 2, "unknown": 0, "needs_human": 1}
+    code, checks = await clinic.examine()
+    assert code == 0
+    assert checks["drafts"][0] == "note"
+    assert "leyr-mcp resolve" in checks["drafts"][1]
+
+
+async def test_lost_key_fails_and_is_not_replaced(
+    clinic: Clinic, state: Path, tmp_path: Path
+) -> None:
+    await keep(state, ("awaiting_approval",))
+    key = tmp_path / "config" / "leyr-mcp" / "data.key"
+    key.unlink()
+    code, checks = await clinic.examine()
+    assert code == 1
+    assert checks["drafts"][0] == "fail"
+    assert not key.exists()
+    _, text = await clinic.print("--json")
+    assert json.loads(text)["drafts"] is None
 
 
 async def test_unknown_care_unit_fails(clinic: Clinic) -> None:
@@ -147,7 +254,9 @@ async def test_number_as_patient_id_is_noted(
         code, checks = await clinic.examine()
     assert code == 0
     assert checks["capabilities"][0] == "note"
-    assert checks["capabilities"][1].endswith("its own patient id is the national number")
+    assert checks["capabilities"][1].endswith(
+        "its own patient id is the national number, so patient_id shows it unmasked"
+    )
 
 
 @pytest.mark.parametrize(
@@ -228,4 +337,4 @@ async def test_page_fits_the_terminal_and_says_what_is_next(
     assert "Ready to serve." in text
     clinic.set(LEYR_CARE_UNIT_ID="L9")
     code, text = await clinic.print()
-    assert (code, text.splitlines()[-1]) == (1, "1 of 8 checks failed.")
+    assert (code, text.splitlines()[-1]) == (1, "1 of 11 checks failed.")

@@ -233,6 +233,13 @@ def test_wrong_setting_and_unknown_option_are_code_2(
     assert caught.value.code == 2
 
 
+def test_help_tells_what_to_do_when_it_is_forgotten(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        command.main(["--help"])
+    assert caught.value.code == 0
+    assert "delete approver.json" in " ".join(capsys.readouterr().out.split())
+
+
 TAKE_TERMINAL = """
 import fcntl, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)

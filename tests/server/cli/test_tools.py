@@ -9,6 +9,7 @@ import pytest
 
 from leyr_mcp.server.cli import tools
 from leyr_mcp.tools.catalog import TOOLS
+from leyr_mcp.tools.toolsets import WITH_WRITES
 
 ALL = [tool.name for tool in TOOLS]
 
@@ -40,8 +41,15 @@ def test_all_tools_are_listed_as_a_client_reads_them(listed: Any) -> None:
         assert tool["annotations"]
 
 
+def of_toolset(toolset: str) -> list[str]:
+    """Return what comes with a toolset that writes, in the catalogue's order."""
+    return [
+        tool.name for tool in TOOLS if tool.toolset in ("base", toolset) or tool.name in WITH_WRITES
+    ]
+
+
 def test_options_choose_tools(listed: Any) -> None:
-    assert names(listed("--toolsets", "notes")) == ["list_care_units", "list_notes", "get_note"]
+    assert names(listed("--toolsets", "notes")) == of_toolset("notes")
     assert names(listed("--tools", "find_patient, get_note")) == ["find_patient", "get_note"]
     left = names(listed("--exclude-tools", "get_note"))
     assert left == [name for name in ALL if name != "get_note"]
@@ -53,10 +61,8 @@ def test_option_replaces_its_setting_and_read_only_only_adds(
     listed: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LEYR_MCP_TOOLSETS", "patients")
-    assert set(names(listed())) <= {
-        tool.name for tool in TOOLS if tool.toolset in ("base", "patients")
-    }
-    assert names(listed("--toolsets", "notes")) == ["list_care_units", "list_notes", "get_note"]
+    assert names(listed()) == of_toolset("patients")
+    assert names(listed("--toolsets", "notes")) == of_toolset("notes")
     monkeypatch.setenv("LEYR_MCP_READ_ONLY", "1")
     monkeypatch.setenv("LEYR_MCP_TOOLSETS", "")
     assert names(listed()) == [tool.name for tool in TOOLS if tool.reads]

@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from leyr_mcp.server.ehr.models import Appointment, Patient
+from leyr_mcp.server.filing.audit import AuditTrail
 from leyr_mcp.server.filing.classify import Accepted
 from leyr_mcp.server.filing.payloads import (
     AppointmentItem,
@@ -131,6 +132,7 @@ class Desk:
             store or self.store,
             ehr or SimEhr(self.world),
             owner=owner,
+            trail=AuditTrail(store or self.store, clock=clock, device="d", origin="o"),
             staged=self.world.chunks,
             timing=self.timing,
             follow=self.follow,

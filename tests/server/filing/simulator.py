@@ -20,6 +20,7 @@ from leyr_mcp.server.ehr.capabilities import UNKNOWN, Capabilities
 from leyr_mcp.server.ehr.models import Appointment, Patient
 from leyr_mcp.server.ehr.port import NewNote
 from leyr_mcp.server.errors import StorageError
+from leyr_mcp.server.filing.audit import AuditTrail
 from leyr_mcp.server.filing.checkpoints import hooked
 from leyr_mcp.server.filing.payloads import (
     AppointmentItem,
@@ -147,6 +148,7 @@ class Process:
                 cast("Store", Ledger(self, sim.store)),
                 SimEhr(sim.world),
                 owner=f"{self.name}.{life}",
+                trail=AuditTrail(sim.store, clock=clock, device="d", origin="o"),
                 staged=sim.world.chunks,
                 timing=sim.timing,
                 clock=clock,

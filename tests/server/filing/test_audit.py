@@ -152,6 +152,16 @@ def test_intent_and_outcome_are_entries_for_the_ledger(trail: AuditTrail) -> Non
         assert intent.patient == outcome.patient == TOLVAN
     failed = trail.outcome("note", ANNA, SEEN, error="upstream_unreachable")
     assert (failed.outcome, failed.fields["error"]) == (8, "upstream_unreachable")
+    refused = trail.outcome("note", ANNA, SEEN, result=audit.REFUSED)
+    assert (refused.outcome, "error" in refused.fields) == (4, False)
+
+
+def test_reading_for_what_a_write_left_touches_what_it_touched(trail: AuditTrail) -> None:
+    for kind, act in audit.FILING_ACTS.items():
+        look = trail.checked(kind, ANNA, SEEN, phase="look")
+        assert (look.event, look.action, look.outcome) == ("verify", "R", 0)
+        assert look.fields["phase"] == "look"
+        assert look.fields["data_categories"] == list(act.categories)
 
 
 @pytest.mark.parametrize("event", audit.LOCAL_ACTS)

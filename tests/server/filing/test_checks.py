@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leyr_mcp.server.ehr.identifiers import PatientRef
-from leyr_mcp.server.filing.checks import Check, Subject, check_texts
+from leyr_mcp.server.filing.checks import Subject, check_texts
+from leyr_mcp.server.filing.entries import Check
 
 TODAY = date(2026, 3, 2)
 TOLVAN = Subject(

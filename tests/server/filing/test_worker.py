@@ -12,7 +12,6 @@ import pytest
 from leyr_mcp.server.ehr.models import Note
 from leyr_mcp.server.errors import StorageError
 from leyr_mcp.server.filing.timing import utc_now
-from leyr_mcp.server.filing.worker import Worker
 from leyr_mcp.server.storage.keys import Keys
 from leyr_mcp.server.storage.sqlite import SqliteStore
 from leyr_mcp.server.storage.store import Change
@@ -339,7 +338,7 @@ async def test_on_a_real_file_with_its_threads(tmp_path: Path) -> None:
         async def write_note(self, *args: Any) -> Note:
             return self.world.put_note(args[2])
 
-    worker = Worker(store, Instant(record), owner="w", staged=record.chunks, clock=clock)
+    worker = at.worker("w", ehr=Instant(record))
     running = asyncio.create_task(worker.run())
     draft = await at.approved(payload(note()))
     worker.wake()

@@ -23,6 +23,7 @@ from tests.server.filing.desk import (
 )
 from tests.server.filing.world import (
     GOOD,
+    HANG,
     RESET_BEFORE,
     SimEhr,
     clock,
@@ -95,6 +96,18 @@ async def test_a_claim_that_grew_old_before_it_was_sent_is_not_sent() -> None:
         await asyncio.sleep(1)
         await at.worker()._steps.send_one()
         assert (await at.now(draft)).state == "filed"
+
+
+@virtual
+async def test_the_time_to_send_runs_from_the_claim_as_the_grace_does() -> None:
+    async with desk(faults=lambda: HANG) as at:
+        draft = await at.approved(payload(note()))
+        await at.worker(store=Late(at, 10))._steps.send_one()
+
+        found = await at.now(draft)
+        assert found.state == "unknown"
+        assert found.last_sent_at is not None
+        assert found.updated_at - found.last_sent_at == timedelta(seconds=60)
 
 
 @virtual

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from leyr_mcp.server.ehr import people
 from leyr_mcp.server.ehr.capabilities import Capabilities
 from leyr_mcp.server.ehr.models import Appointment, Patient, Timeslot
 from leyr_mcp.server.errors import (
@@ -16,7 +17,8 @@ from leyr_mcp.server.errors import (
     UpstreamNotSupportedError,
     UpstreamRateLimitError,
 )
-from leyr_mcp.server.filing.payloads import Item
+from leyr_mcp.server.filing.entries import Shown
+from leyr_mcp.server.filing.payloads import Item, Payload
 from tests.server.filing.desk import (
     ANNA,
     AUDIT,
@@ -151,9 +153,15 @@ async def test_a_patient_who_changed_goes_back_to_review(read: Patient, *, chang
         found = await at.now(draft)
         if changed:
             assert (found.state, found.reason) == ("awaiting_approval", "patient_changed")
-            assert (found.approval_id, found.version, found.attempt) == (None, 1, 0)
+            assert (found.approval_id, found.version, found.attempt) == (None, 2, 0)
             assert not at.world.received
-            assert (await at.approve(found)).state == "approved"
+            now = Payload.from_bytes(found.payload)
+            assert now.patient_name == people.full_name(read)
+            assert Shown.from_bytes(found.shown).checks[0].code == "patient_changed"
+            # What the person then approves is what the record says, so it goes through.
+            await at.approve(found)
+            await at.worker()._steps.send_one()
+            assert (await at.now(draft)).state == "filed"
         else:
             assert found.state == "filed"
 

@@ -126,7 +126,7 @@ async def test_each_fault_of_a_write_ends_in_one_place(
 
         assert draft.state == state
         if state == "filed":
-            assert (draft.matched_by, draft.verified, draft.reason) == ("content", "equal", "")
+            assert (draft.matched_by, draft.verified, draft.reason) == ("content", "equal", None)
         else:
             assert draft.reason == reason
         assert at.world.received.total() == (fault is not REFUSED)

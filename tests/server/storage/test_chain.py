@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import logging
+import os
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
 
 from leyr_mcp.server.errors import StorageError
 from leyr_mcp.server.storage import chain
+from leyr_mcp.server.storage.database import Database
 from leyr_mcp.server.storage.keys import Keys
 from leyr_mcp.server.storage.seal import Sealer
 from leyr_mcp.server.storage.sqlite import SqliteStore
@@ -105,6 +110,78 @@ async def test_the_head_stands_beside_the_file_every_hundred_events(tmp_path: Pa
         last = (await store.audit_rows(after=100))[-1]
     assert chain.read_head(place, KEYS) == chain.Head(101, 101, last.mac)
     assert set(json.loads(place.read_bytes())) == {"seq", "count", "mac", "proof"}
+
+
+async def test_another_store_may_append_between_two_events(tmp_path: Path) -> None:
+    path = tmp_path / "leyr.db"
+    async with opened(SqliteStore(path, KEYS)) as one, opened(SqliteStore(path, KEYS)) as two:
+        turns = (one, one, two, one, two, two, one, one)
+        numbers = [await store.append(DRAFTED, now=NOW, durable=False) for store in turns]
+        assert numbers == list(range(1, 9))
+        assert unbroken(await one.audit_rows()) == 8
+
+
+async def test_an_event_follows_what_was_stored_and_not_what_was_taken_back(store: Store) -> None:
+    async with opened(store):
+        await staged(store)
+        unjson = AuditEntry(event="file", action="C", outcome=0, fields={"odd": object()})
+        for entry in (READ, unjson):
+            with contextlib.suppress(TypeError):
+                await store.append(entry, now=NOW, durable=False)
+        chain_of = store._chain  # type: ignore[attr-defined]  # this one's own
+        chain_of.tip = chain.Tip(7, b"m" * 32)  # as after a transaction that was taken back
+        assert await store.append(READ, now=NOW, durable=False) == 3
+        assert unbroken(await store.audit_rows()) == 3
+
+
+async def test_a_newer_head_of_another_process_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "leyr.db"
+    place = chain.head_path(path)
+    write = chain.write_head
+    met: list[chain.Head] = []
+
+    def slow(place: Path, head: chain.Head, keys: Keys) -> None:
+        """Write the first head only after another process has gone on and written its own."""
+        met.append(head)
+        if len(met) == 1:
+            other = Database(path, KEYS, 1)
+            other.open()
+            other.write(chain.Chain(KEYS, Sealer(KEYS)).append(READ, now=NOW))
+            other.put_head()
+            other.close()
+        write(place, head, keys)
+
+    monkeypatch.setattr(chain, "write_head", slow)
+    async with opened(SqliteStore(path, KEYS)) as store:
+        await store.append(READ, now=NOW, durable=False)  # the first one hands its head over
+        rows = await store.audit_rows()
+        assert [head.seq for head in met] == [1, 2, 2]
+        assert chain.read_head(place, KEYS) == chain.Head(2, 2, rows[-1].mac)
+
+
+async def test_events_are_stored_while_their_head_waits_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, release = threading.Event(), threading.Event()
+
+    def wait(_handle: int) -> None:
+        held.set()
+        assert release.wait(10)
+
+    async with opened(SqliteStore(tmp_path / "leyr.db", KEYS)) as store:
+        await store.audit_rows()
+        monkeypatch.setattr(os, "fsync", wait)
+        await store.append(READ, now=NOW, durable=False)  # the first one hands its head over
+        assert await asyncio.to_thread(held.wait, 10)
+        numbers = [await store.append(READ, now=NOW, durable=False) for _ in range(250)]
+        assert numbers[-1] == 251
+        release.set()
+        await store.audit_rows()
+    head = chain.read_head(tmp_path / "leyr.db.head", KEYS)
+    assert head is not None
+    assert (head.seq, head.links) == (251, 251)
 
 
 async def test_nothing_written_leaves_the_head_alone(tmp_path: Path) -> None:

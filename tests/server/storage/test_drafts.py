@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -120,6 +121,23 @@ async def test_lists_are_filtered_bounded_and_latest_first(store: Store) -> None
         waiting = await store.drafts(states=["awaiting_approval", "draft"], patient_key="p0")
         assert [d.id for d in waiting] == [ids[2], ids[0]]
         assert await store.drafts(patient_key="nobody") == []
+
+
+async def test_lists_are_narrowed_before_they_are_cut(store: Store) -> None:
+    async with opened(store):
+        mine = await staged(store, dedupe="a", principal="local:ann", care_unit_id="L0_2")
+        for n in range(3):
+            other: Kind = "document" if n else "patient"
+            await staged(store, at=NOW + HOUR, dedupe=str(n), principal="local:bo", kind=other)
+        narrow: list[dict[str, Any]] = [
+            {"principal": "local:ann"},
+            {"care_unit_id": "L0_2", "states": ["awaiting_approval"]},
+            {"kinds": ["note", "change"]},
+            {"principal": "local:ann", "care_unit_id": "L0_2", "kinds": ["note"]},
+        ]
+        for wanted in narrow:
+            assert [d.id for d in await store.drafts(limit=1, **wanted)] == [mine.id], wanted
+        assert await store.drafts(principal="local:ann", kinds=["document"]) == []
 
 
 async def test_a_revision_keeps_what_was_before(store: Store) -> None:

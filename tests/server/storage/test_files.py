@@ -16,6 +16,7 @@ import pytest
 from leyr_mcp.server.errors import StorageError
 from leyr_mcp.server.storage.connection import Connection
 from leyr_mcp.server.storage.database import prepare
+from leyr_mcp.server.storage.rows import Work, sql
 from leyr_mcp.server.storage.sqlite import SqliteStore
 from leyr_mcp.server.storage.store import AuditEntry
 from tests.server.storage.builders import (
@@ -364,8 +365,13 @@ def test_a_connection_says_in_its_own_words_what_failed(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="cannot be read or written"):
         Connection(str(tmp_path), timeout_s=0.1)
     first, second = (Connection(str(tmp_path / "leyr.db"), timeout_s=0.01) for _ in range(2))
+
+    def both() -> Work[int]:
+        yield sql("CREATE TABLE a (b)")
+        return second.once(sql("CREATE TABLE c (d)"), durable=False)
+
     with pytest.raises(StorageError, match="locked"):
-        first.locked(lambda: second.locked(lambda: None))
+        first.write(both())
     first.close()
     second.close()
 

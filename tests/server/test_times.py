@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leyr_mcp.server.errors import InputError
-from leyr_mcp.tools.times import (
+from leyr_mcp.server.times import (
     clock,
     day_line,
     iso,

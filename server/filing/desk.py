@@ -1,0 +1,466 @@
+"""The desk: the only way from a draft into the record.
+
+Tools, the terminal and the review page all come here. It stages what a caller proposes, lets a
+person decide, and has the worker file it. Nothing that a model can send decides anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import secrets
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from leyr_mcp.server.ehr.identifiers import PatientRef
+from leyr_mcp.server.ehr.port import Ehr
+from leyr_mcp.server.errors import (
+    InputError,
+    LeyrMcpError,
+    StorageError,
+    UpstreamNotFoundError,
+    UpstreamNotSupportedError,
+)
+from leyr_mcp.server.filing import moves
+from leyr_mcp.server.filing.audit import AuditTrail, Event, Who
+from leyr_mcp.server.filing.drafting import Drafting, Plan
+from leyr_mcp.server.filing.entries import (
+    UNFINISHED,
+    UNSENT,
+    Entry,
+    Person,
+    Proposal,
+    Shown,
+    opened,
+    principal,
+)
+from leyr_mcp.server.filing.journal import Journal
+from leyr_mcp.server.filing.payloads import Item, Payload
+from leyr_mcp.server.filing.worker import Worker
+from leyr_mcp.server.logs import location
+from leyr_mcp.server.storage.store import (
+    FREED,
+    Approval,
+    AuditEntry,
+    Change,
+    Kind,
+    NewDraft,
+    State,
+    Store,
+)
+
+APPROVED_FOR = timedelta(hours=24)
+KEPT_FOR = timedelta(days=30)
+_TICK = timedelta(microseconds=1)
+_HOUSEKEEPING_S = 3_600.0
+_log = logging.getLogger("leyr_mcp.filing")
+
+
+class Desk:
+    """Opens the store at the first draft; everything else works on what is stored."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        ehr: Ehr,
+        drafting: Drafting,
+        *,
+        make_worker: Callable[[Store, AuditTrail], Worker],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._journal = journal
+        self._ehr = ehr
+        self._drafting = drafting
+        self._make_worker = make_worker
+        self._clock = clock
+        self.policy = drafting.policy
+        self._worker: Worker | None = None
+        self._approved_at = datetime.min.replace(tzinfo=UTC)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    # The worker's life
+
+    async def start(self) -> Worker:
+        """Have the worker run in this process from now on; it goes on where a dead one stopped.
+
+        Raises:
+            StorageError: The store cannot be opened, or the desk was closed.
+        """
+        store, trail = await self._journal.opened()
+        if self._closed:  # a late answer must not begin what nobody ends
+            raise StorageError("The server is being stopped.")
+        if self._worker is None:
+            self._worker = self._make_worker(store, trail)
+            self._run(self._worker.run())
+            self._run(self._keep_house(store))
+        return self._worker
+
+    async def close(self, drain_s: float = 0.0) -> None:
+        """Stop the worker after what it has under way, for so long at most, and for good."""
+        self._closed = True
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            await worker.drain(drain_s)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # What a caller may do
+
+    async def stage(self, proposal: Proposal, who: Who) -> Entry:
+        """Return the draft of this proposal: made now, or the one that a like call made.
+
+        Raises:
+            LeyrMcpError: It cannot be written as it is: the wrong patient, no author, a taken time.
+        """
+        store, trail = await self._journal.opened()
+        plan = await self._drafting.plan(proposal)
+        payload, salt = plan.payload, ""
+        while True:
+            dedupe = store.dedupe_key(principal(who), *plan.key, salt)
+            found = await store.staged(dedupe, now=self._clock())
+            if found is None:
+                break
+            entry = moves.again(opened(found))
+            if not await self._drafting.is_over(entry):
+                return await self._as_asked(await self._as_known(entry, plan, who), proposal, who)
+            salt = found.id
+        try:
+            shown = await self._drafting.shown(plan, who)
+        except LeyrMcpError:
+            twin = await store.staged(dedupe, now=self._clock())
+            if twin is None:
+                raise
+            # A like call came first, and what stands against this one may be what it filed.
+            return await self._as_asked(moves.again(opened(twin)), proposal, who)
+        draft, new = await store.stage(
+            NewDraft(
+                kind=payload.kind,
+                state=_first_state(proposal),
+                principal=principal(who),
+                care_unit_id=payload.care_unit_id,
+                patient_key=store.patient_key(plan.whom),
+                dedupe=dedupe,
+                digest=payload.digest(),
+                payload=payload.to_bytes(),
+                shown=shown.to_bytes(),
+            ),
+            now=self._clock(),
+            audit=trail.local("draft", who, moves.about(payload)),
+        )
+        if new:
+            return opened(draft)
+        return await self._as_asked(moves.again(opened(draft)), proposal, who)
+
+    async def revise(self, draft_id: str, proposal: Proposal, who: Who) -> Entry:
+        """Put other content in the place of an unsent draft's; an approval is void by that.
+
+        Raises:
+            LeyrMcpError: There is no such draft, it was sent, or it is of another patient or kind.
+        """
+        store, trail = await self._journal.opened()
+        before = await self.entry(draft_id, who)
+        plan = await self._drafting.plan(proposal)
+        payload = plan.payload
+        patient_key = store.patient_key(plan.whom)
+        if payload.kind != before.draft.kind or patient_key != before.draft.patient_key:
+            raise InputError("That draft is of another patient or another kind.", field="draft_id")
+        if payload.digest() == before.draft.digest:  # the same call again, as after a question
+            return await self._as_asked(moves.again(before), proposal, who)
+        shown = await self._drafting.shown(plan, who)
+        return await self._revised(
+            before,
+            payload,
+            shown,
+            "draft" if proposal.draft else "awaiting_approval",
+            trail.local("amend", who, moves.about(payload)),
+            dedupe=store.dedupe_key(principal(who), *plan.key, ""),
+        )
+
+    async def submit(self, entry: Entry, who: Who) -> Entry:
+        """Have a draft wait for a person, if it does not yet."""
+        if entry.draft.state != "draft":
+            return entry
+        await self._moved(entry, "awaiting_approval", "draft", who)
+        return await self.entry(entry.id)
+
+    async def withdraw(self, draft_id: str, who: Who) -> Entry:
+        """Take back what was not sent; an approval that was not used is void by that.
+
+        Raises:
+            LeyrMcpError: There is no such draft, or it was sent.
+        """
+        entry = await self.entry(draft_id, who)
+        while entry.draft.state in (*UNSENT, "approved"):  # it may be approved at this moment
+            await self._moved(entry, "withdrawn", "reject", who)
+            entry = await self.entry(draft_id, who)
+        if entry.draft.state not in FREED:
+            raise moves.sent(entry)
+        return entry
+
+    async def entry(self, draft_id: str, who: Who | None = None) -> Entry:
+        """Return a draft, which must be the caller's own if one is named.
+
+        Raises:
+            LeyrMcpError: There is no such draft.
+        """
+        store, _ = await self._journal.opened()
+        draft = await store.draft(draft_id)
+        if draft is None or (who is not None and draft.principal != principal(who)):
+            raise InputError("There is no such draft.", code="not_found", field="draft_id")
+        if not draft.payload:
+            raise InputError(
+                f"The text of this draft was deleted when its time was over; it is {draft.state}.",
+                code="not_found",
+                field="draft_id",
+            )
+        return opened(draft)
+
+    async def entries(
+        self,
+        who: Who | None = None,
+        *,
+        states: Sequence[State] = UNFINISHED,
+        patient: str | None = None,
+        care_unit_id: str | None = None,
+        kinds: Sequence[Kind] = (),
+        limit: int = 100,
+    ) -> list[Entry]:
+        """Return drafts, the latest first, but those whose text was deleted.
+
+        `patient` is the name that `whom` gives. What is damaged is left out and logged.
+        """
+        store, _ = await self._journal.opened()
+        found = list[Entry]()
+        for draft in await store.drafts(
+            states=states,
+            patient_key=None if patient is None else store.patient_key(patient),
+            principal=None if who is None else principal(who),
+            care_unit_id=care_unit_id,
+            kinds=kinds,
+            limit=limit,
+        ):
+            if not draft.payload:
+                continue
+            try:
+                found.append(opened(draft))
+            except StorageError:
+                _log.warning("filing: draft %s cannot be read", draft.id)
+        return found
+
+    async def earlier(self, entry: Entry, version: int | None = None) -> Payload | None:
+        """Return what a version held, that before this one if none is named; None for no such."""
+        store, _ = await self._journal.opened()
+        raw = await store.version(entry.id, version or entry.draft.version - 1)
+        return Payload.from_bytes(raw) if raw else None
+
+    async def whom(self, care_unit_id: str, ref: PatientRef) -> str:
+        """Return the name under which a patient's drafts are kept, however one names them."""
+        return await self._drafting.whom(care_unit_id, ref)
+
+    async def approval(self, entry: Entry) -> Approval | None:
+        """Return who approved the present version, if somebody did."""
+        store, _ = await self._journal.opened()
+        approval_id = entry.draft.approval_id
+        return None if approval_id is None else await store.approval(approval_id)
+
+    async def counts(self) -> dict[State, int]:
+        """Return how many drafts are in each state that has any."""
+        store, _ = await self._journal.opened()
+        return await store.counts()
+
+    async def outcome(self, entry: Entry, wait_s: float) -> Entry:
+        """Return a draft once nothing moves it any more, or as it stands after so long."""
+        worker = await self.start()
+        found = await worker.outcome(entry.id, wait_s)
+        return entry if found is None else opened(found, already_filed=entry.already_filed)
+
+    # What a person decides
+
+    async def approve(self, entry: Entry, person: Person) -> bool:
+        """Have one version filed; False if it is no longer the one that waits."""
+        worker = await self.start()
+        store, trail = await self._journal.opened()
+        # Never twice the same time, since what was approved first is sent first.
+        now = self._approved_at = max(self._clock(), self._approved_at + _TICK)
+        approval = Approval(
+            id=f"a_{secrets.token_hex(10)}",
+            draft_id=entry.id,
+            version=entry.draft.version,
+            digest=entry.draft.digest,
+            approver=person.name,
+            channel=person.channel,
+            created_at=now,
+            expires_at=now + APPROVED_FOR,
+        )
+        event = moves.by(person, trail.local("approve", person.who, moves.about(entry.payload)))
+        approved = await store.approve(approval, now=now, audit=event)
+        worker.wake()
+        return approved
+
+    async def decline(self, entry: Entry, person: Person) -> bool:
+        """Let one version be filed by nobody; False if it is no longer the one that waits."""
+        return await self._moved(entry, "declined", "reject", person)
+
+    async def edit(self, entry: Entry, item: Item, person: Person) -> Entry:
+        """Make the next version of a draft as a person wrote it; it waits for approval.
+
+        Raises:
+            LeyrMcpError: It was changed or sent meanwhile, or that is of another kind.
+        """
+        _, trail = await self._journal.opened()
+        payload = dataclasses.replace(entry.payload, item=item)
+        if payload.kind != entry.draft.kind:
+            raise InputError("That draft is of another kind.", field="draft_id")
+        if payload.digest() == entry.draft.digest:
+            return entry
+        shown = dataclasses.replace(
+            await self._drafting.shown_again(entry, payload),
+            written=entry.shown.written or entry.draft.version,
+        )
+        event = moves.by(person, trail.local("amend", person.who, moves.about(payload)))
+        return await self._revised(entry, payload, shown, "awaiting_approval", event)
+
+    async def found(self, entry: Entry, record_id: str, person: Person) -> str:
+        """Close a draft in doubt: a person found it in the record. Returns what reading it said.
+
+        Raises:
+            LeyrMcpError: It is not in doubt, or there is no such entry in the record.
+        """
+        from leyr_mcp.server.filing.sending import read_back  # noqa: PLC0415 - rare
+
+        moves.check_in_doubt(entry)
+        try:
+            verified = await read_back(self._ehr, entry.payload, record_id)
+        except UpstreamNotFoundError:
+            raise InputError(
+                "The record has no such entry.", code="not_found", field="record_id"
+            ) from None
+        except UpstreamNotSupportedError:
+            verified = "unreadable"
+        change = Change(remote_id=record_id, matched_by="person", verified=verified, reason="")
+        if not await self._moved(entry, "filed", "amend", person, change):
+            now = await self.entry(entry.id)
+            if (now.draft.state, now.draft.version) == ("needs_human", entry.draft.version):
+                raise InputError(
+                    "That entry of the record belongs to another draft.", field="record_id"
+                )
+            raise moves.void(now)
+        return verified
+
+    async def send_again(self, entry: Entry, person: Person) -> Entry:
+        """Have a draft in doubt wait for approval again, which orders it sent once more.
+
+        Raises:
+            LeyrMcpError: It is not in doubt.
+        """
+        moves.check_in_doubt(entry)
+        if not await self._moved(entry, "awaiting_approval", "amend", person):
+            raise moves.void(await self.entry(entry.id))
+        return await self.entry(entry.id)
+
+    async def drop(self, entry: Entry, person: Person) -> None:
+        """Give a draft in doubt up.
+
+        Raises:
+            LeyrMcpError: It is not in doubt.
+        """
+        moves.check_in_doubt(entry)
+        if not await self._moved(entry, "withdrawn", "reject", person):
+            raise moves.void(await self.entry(entry.id))
+
+    # Within
+
+    async def _as_asked(self, entry: Entry, proposal: Proposal, who: Who) -> Entry:
+        return entry if proposal.draft else await self.submit(entry, who)
+
+    async def _as_known(self, entry: Entry, plan: Plan, who: Who) -> Entry:
+        """Return an unsent draft with the patient as the record has them by now.
+
+        An approval of what it said before would only bring it back.
+        """
+        seen, before = plan.seen, entry.payload
+        if seen is None or entry.draft.state not in UNSENT:
+            return entry
+        payload = dataclasses.replace(
+            before,
+            patient_name=seen.name or before.patient_name,
+            patient_birth_date=seen.birth_date or before.patient_birth_date,
+        )
+        if payload == before:
+            return entry
+        _, trail = await self._journal.opened()
+        shown = await self._drafting.shown_again(entry, payload)
+        event = trail.local("amend", who, moves.about(payload))
+        try:
+            return await self._revised(entry, payload, shown, entry.draft.state, event)
+        except LeyrMcpError:  # a like call did the same, or a person decided, at this moment
+            return moves.again(await self.entry(entry.id))
+
+    async def _revised(
+        self,
+        before: Entry,
+        payload: Payload,
+        shown: Shown,
+        state: State,
+        event: AuditEntry,
+        *,
+        dedupe: str | None = None,
+    ) -> Entry:
+        store, _ = await self._journal.opened()
+        draft = await store.revise(
+            before.id,
+            before.draft.version,
+            digest=payload.digest(),
+            payload=payload.to_bytes(),
+            shown=shown.to_bytes(),
+            state=state,
+            now=self._clock(),
+            audit=event,
+            dedupe=dedupe,
+        )
+        if draft is None:
+            now = await self.entry(before.id)
+            raise moves.sent(now) if now.draft.version == before.draft.version else moves.void(now)
+        return opened(draft)
+
+    async def _moved(
+        self, entry: Entry, new: State, event: Event, by: Who | Person, change: Change | None = None
+    ) -> bool:
+        store, trail = await self._journal.opened()
+        who = by.who if isinstance(by, Person) else by
+        audit = trail.local(event, who, moves.about(entry.payload))
+        return await store.move(
+            entry.id,
+            entry.draft.state,
+            new,
+            version=entry.draft.version,
+            now=self._clock(),
+            change=change,
+            audit=moves.by(by, audit) if isinstance(by, Person) else audit,
+        )
+
+    async def _keep_house(self, store: Store) -> None:
+        """Expire what nobody decided on, and delete text whose time is over; now and every hour."""
+        while True:
+            try:
+                await self._tidy(store)
+            except Exception as exc:  # noqa: BLE001 - what fails now is done an hour later
+                _log.error("filing: housekeeping failed: %s", location(exc))
+            await asyncio.sleep(_HOUSEKEEPING_S)
+
+    async def _tidy(self, store: Store) -> None:
+        now = self._clock()
+        await store.expire(now=now, drafts_before=now - KEPT_FOR)
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _first_state(proposal: Proposal) -> State:
+    return "draft" if proposal.draft else "awaiting_approval"

@@ -1,0 +1,169 @@
+"""A draft as everyone outside the ledger sees it: its row, what it holds, and what was found of it.
+
+`Shown` is computed once, when a version is made, and stored with it; every question, page and
+answer about a draft is made from these three alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from leyr_mcp.server.ehr.identifiers import PatientRef
+from leyr_mcp.server.errors import StorageError
+from leyr_mcp.server.filing.audit import Who
+from leyr_mcp.server.filing.payloads import Item, Payload, digest_of
+from leyr_mcp.server.storage.store import Draft, State
+
+Level = Literal["info", "warn", "block"]
+# Whether `expect` was compared with the record: equal, could not be compared, or not given.
+Expected = Literal["equal", "unverified", "absent"]
+# In these a person has yet to see it, and its caller may still change or take it back.
+UNSENT: tuple[State, ...] = ("draft", "awaiting_file", "awaiting_approval")
+# What is not yet in the record and not yet given up, as `drafts://unsent` and the queue show it.
+UNFINISHED: tuple[State, ...] = (
+    *UNSENT, "approved", "sending", "accepted", "unknown", "needs_human",
+)  # fmt: skip
+_CONFIG = ConfigDict(extra="ignore", strict=True, hide_input_in_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding. `block` keeps a draft from being filed without a person's look."""
+
+    code: str
+    level: Level
+    message: str
+    field: str | None = None
+
+    def as_dict(self) -> dict[str, str]:
+        """Return it as answers show it."""
+        found = {"code": self.code, "level": self.level, "message": self.message}
+        return found if self.field is None else {**found, "field": self.field}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What a person is shown besides the payload.
+
+    Attributes:
+        expected: What came of comparing `expect`.
+        checks: What was found, the gravest first.
+        number: The patient's national number, masked.
+        names: What people call the things that the payload names by id.
+        key: The idempotency key, which forces a second copy of the same.
+        source: The client through which it was drafted.
+        written: The last version that its caller wrote, where a person wrote this one.
+    """
+
+    expected: Expected = "absent"
+    checks: tuple[Check, ...] = ()
+    number: str | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+    key: str | None = None
+    source: str | None = None
+    written: int | None = None
+
+    __pydantic_config__ = _CONFIG
+
+    def to_bytes(self) -> bytes:
+        """Return it as it is stored."""
+        return _adapter().dump_json(self, exclude_none=True)
+
+    @staticmethod
+    def from_bytes(raw: bytes) -> Shown:
+        """Return what was stored.
+
+        Raises:
+            StorageError: It is damaged.
+        """
+        try:
+            return _adapter().validate_json(raw) if raw else Shown()
+        except ValidationError:
+            raise StorageError("A stored draft cannot be read.") from None
+
+    @property
+    def blocked(self) -> bool:
+        """Whether something was found that only a person may pass over."""
+        return any(check.level == "block" for check in self.checks)
+
+
+@cache
+def _adapter() -> TypeAdapter[Shown]:
+    """Built when first needed: a server that only reads never pays for it."""
+    return TypeAdapter(Shown)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A draft, opened."""
+
+    draft: Draft
+    payload: Payload
+    shown: Shown
+    already_filed: bool = False
+
+    @property
+    def id(self) -> str:
+        """The draft's id."""
+        return self.draft.id
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for a person."""
+        return self.draft.state == "awaiting_approval"
+
+
+def opened(draft: Draft, *, already_filed: bool = False) -> Entry:
+    """Return a draft, opened.
+
+    Raises:
+        StorageError: It is damaged, or its text was deleted when its time was over.
+    """
+    if digest_of(draft.payload) != draft.digest:  # what is shown must be what is approved
+        raise StorageError("A stored draft cannot be read.")
+    return Entry(
+        draft=draft,
+        payload=Payload.from_bytes(draft.payload),
+        shown=Shown.from_bytes(draft.shown),
+        already_filed=already_filed,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What a caller wants written, checked as far as that goes without the record.
+
+    Attributes:
+        patient: Whom it concerns; None for a patient who is yet to be created.
+        expect: The family name or birth date of the patient that the caller believes in.
+        draft: Keep it as a draft that nobody is asked about yet.
+        key: The caller's own key, which forces a second copy of the same.
+        removed: How many characters cleaning took out.
+    """
+
+    care_unit_id: str
+    item: Item
+    patient: PatientRef | None = None
+    expect: str | None = None
+    draft: bool = False
+    key: str | None = None
+    removed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Who decided, and through what: a host's own question, the review page, the terminal."""
+
+    name: str
+    channel: str
+    who: Who
+
+
+def principal(who: Who) -> str:
+    """Return whose drafts these are."""
+    return f"{who.issuer}:{who.subject}"

@@ -1,0 +1,79 @@
+// Following what becomes of drafts, and which view is shown.
+
+function watch() {
+  clearTimeout(view.timer);
+  const live = held().filter((one) => one.draft.status.moving || one.draft.status.decidable);
+  if (!live.length) return;
+  const moving = live.some((one) => one.draft.status.moving);
+  view.timer = setTimeout(look, moving ? SOON_MS : LATER_MS);
+}
+
+async function look() {
+  clearTimeout(view.timer);
+  const turn = view.turn;
+  try {
+    const { states } = await api.ask("states", { draft_ids: [...view.drafts.keys()] });
+    if (turn !== view.turn) return;
+    problem.hidden = true;
+    states.forEach(compare);
+  } catch (error) {
+    if (turn !== view.turn) return;
+    if (problem.hidden) fail(error);
+  }
+  watch();
+}
+
+function compare(now) {
+  const one = view.drafts.get(now.draft_id);
+  const was = one.draft.status;
+  const same = now.state === was.state && now.told.join() === was.told.join();
+  if (now.digest !== was.digest || now.version !== was.version) {
+    if (one.stale) return;
+    one.stale = true;
+    one.choice = "later";
+    tell(`${name(one.draft)} was changed after you opened it.`);
+  } else if (same) {
+    return;
+  } else {
+    one.draft.status = now;
+    if (!now.decidable && now.state !== "approved") one.draft.edit = null;
+    tell(`${name(one.draft)}: ${now.told.join(" ")}`);
+    if (now.resolvable || now.decidable) return void reload(now.draft_id);
+  }
+  // Words that are being typed stay; saving them is refused and says why.
+  if (!one.editing) drawCard(now.draft_id);
+  if (was.decidable || one.stale) drawPanel();
+}
+
+async function reload(id) {
+  const turn = view.turn;
+  try {
+    const answer = await api.ask("drafts", { draft_ids: [id] });
+    if (turn !== view.turn) return;
+    setMode(answer);
+    Object.assign(view.drafts.get(id), { draft: answer.drafts[0], stale: false, editing: false, said: "" });
+    drawAll();
+    drawPanel();
+    watch();
+  } catch (error) {
+    fail(error);
+  }
+}
+
+async function route() {
+  const turn = (view.turn += 1);
+  clearTimeout(view.timer);
+  problem.hidden = true;
+  const wanted = location.hash.slice(1);
+  try {
+    if (wanted) await openPatient(turn, wanted);
+    else await openQueue(turn);
+  } catch (error) {
+    if (turn !== view.turn) return;
+    show(el("p", {}, el("a", { href: "#" }, "All drafts")));
+    fail(error);
+  }
+}
+
+addEventListener("hashchange", route);
+route();
