@@ -64,9 +64,10 @@ class Reply:
 class QuestionPending(Exception):  # noqa: N818 - not a failure: the call goes on with an answer
     """A person is to be asked, and the client makes the same call again with the answer."""
 
-    def __init__(self, result: InputRequiredResult) -> None:
+    def __init__(self, result: InputRequiredResult, about: tuple[About, ...]) -> None:
         super().__init__("a person is asked")
         self.result = result
+        self.about = about
 
 
 async def no_page(_draft_id: str) -> str | None:
@@ -195,13 +196,11 @@ async def run(
     parsed: Arguments | None = None
     try:
         parsed = tool.input.model_validate(_given(tool.input, arguments))
-        reply = await tool.handler(replace(context, caller=caller), parsed)
+        result, about = await _handled(tool, parsed, replace(context, caller=caller))
         if context.journal is not None:
-            await context.journal.answered(tool.name, caller.who, reply.about)
+            await context.journal.answered(tool.name, caller.who, about)
     except MCPError:
         raise
-    except QuestionPending as pending:
-        return pending.result
     except Exception as exc:  # noqa: BLE001 - the one place where any failure becomes an answer
         failure = describe(exc, what=tool.name, model=tool.input)
         raw = getattr(parsed, "patient_id", None)
@@ -209,10 +208,23 @@ async def run(
         meta[ERROR_META] = failure.as_dict()
         content = TextContent(type="text", text=failure.text)
         return CallToolResult(content=[content], is_error=True, _meta=meta)
+    return result
+
+
+async def _handled(
+    tool: Runnable, parsed: Arguments, context: ToolContext
+) -> tuple[CallToolResult | InputRequiredResult, tuple[About, ...]]:
+    """Return what goes out, and whose data it holds."""
+    try:
+        reply = await tool.handler(context, parsed)
+    except QuestionPending as pending:
+        return pending.result, pending.about
     content = TextContent(type="text", text=reply.text)
-    return CallToolResult(
-        content=[content, *reply.links], structured_content=dict(reply.data), _meta=meta or None
+    meta = dict(context.meta) or None
+    result = CallToolResult(
+        content=[content, *reply.links], structured_content=dict(reply.data), _meta=meta
     )
+    return result, reply.about
 
 
 async def refused(

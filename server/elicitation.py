@@ -69,7 +69,8 @@ class _Modern:
         raise QuestionPending(
             InputRequiredResult(
                 input_requests={_KEY: request}, request_state=json.dumps({"asked": digest})
-            )
+            ),
+            question.about,
         )
 
 

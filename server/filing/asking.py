@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from leyr_mcp.server.filing.audit import Who
+from leyr_mcp.server.filing.audit import About, Who
 from leyr_mcp.server.filing.entries import Person
 
 # What a person answered: for each draft yes or no; None where nobody decided.
@@ -28,10 +28,14 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a person is asked: the whole text of it, and one yes or no for each draft."""
+    """What a person is asked: the whole text of it, and one yes or no for each draft.
+
+    `about` names whose data it shows, for the audit.
+    """
 
     text: str
     fields: tuple[Field, ...]
+    about: tuple[About, ...] = ()
 
 
 class Ask(Protocol):

@@ -227,17 +227,20 @@ async def test_every_step_of_a_write_is_in_the_audit_trail() -> None:
         events = [event async for event in reader.events()]
     told = [event for event in events if event.get("draft_id") == data["draft_id"]]
     steps = [(event["event"], event.get("phase")) for event in told]
-    assert steps[:5] == [
+    assert steps[:6] == [
         ("draft", None),
+        ("draft", None),  # the question, which shows the patient, goes out
         ("approve", None),
         ("file", "intent"),
         ("file", "outcome"),
         ("verify", "read_back"),
     ]
-    assert {event["digest"] for event in told[:5]} == {approval.digest}
-    assert {event["version"] for event in told[:5]} == {1}
-    assert {event["approval_id"] for event in told[1:5]} == {approval.id}
-    approve = told[1]
+    assert len({event["patient_key"] for event in told}) == 1
+    filed = [told[0], *told[2:6]]
+    assert {event["digest"] for event in filed} == {approval.digest}
+    assert {event["version"] for event in filed} == {1}
+    assert {event["approval_id"] for event in told[2:6]} == {approval.id}
+    approve = told[2]
     assert (approve["approver"], approve["channel"]) == (local_user(), "host:claude-code")
     assert all(event["outcome"] == 0 for event in told)
 
