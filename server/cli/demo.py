@@ -122,7 +122,8 @@ class Visit:
         mark = screen.warn("refused") if result.is_error else screen.good("ok")
         figures = f"{took * 1000:.0f} ms, {len(text.encode()):,} bytes to the model"
         screen.line()
-        screen.line(f"   {screen.accent(name)}({given})")
+        lead, rest = f"   {screen.accent(name)}(", f"{given})"
+        screen.columns(lead, rest, indent=len(name) + 4)
         screen.line(f"   {mark}  {screen.dim(figures)}")
         rows = text.split("\n")
         shown = rows if len(rows) <= _SHOWN_LINES + 1 else rows[:_SHOWN_LINES]
