@@ -7,6 +7,7 @@ names are protocol errors; everything else is an answer of the boundary.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import Any
 
 from mcp import MCPError
@@ -31,7 +32,7 @@ from mcp.types import (
 )
 
 from leyr_mcp.server import VERSION
-from leyr_mcp.server.boundary import ERROR_META, ToolContext, describe, run
+from leyr_mcp.server.boundary import ERROR_META, ToolContext, describe, refused, run
 from leyr_mcp.server.errors import LeyrMcpError
 from leyr_mcp.server.filing.asking import Ask, Caller
 from leyr_mcp.server.filing.audit import Who, local_user
@@ -103,9 +104,17 @@ class LeyrServer(MCPServer[Any]):
         """
         spec = self._offered.get(name)
         if spec is None:
+            await refused(
+                self._context, "unknown tool", self._who(context), None, "invalid_argument"
+            )
             raise MCPError(INVALID_PARAMS, f"Unknown tool; known are {', '.join(self._offered)}")
-        caller = Caller(who=who(context), ask=None if spec.reads else self._asker(context))
+        caller = Caller(who=self._who(context), ask=None if spec.reads else self._asker(context))
         return await run(spec, arguments, self._context, caller)
+
+    def _who(self, context: Any) -> Who:
+        """Return who calls, in the role that the operator set."""
+        found, role = who(context), self._context.role
+        return found if role is None else replace(found, role=role)
 
     def _asker(self, context: Any) -> Ask | None:
         """Return how the person at this client is asked, if it is one that was named for that."""
@@ -136,7 +145,7 @@ class LeyrServer(MCPServer[Any]):
         if at is None or kind is None:
             raise MCPError(INVALID_PARAMS, "There is no such resource", {"uri": str(uri)})
         try:
-            found = await read(kind, self._context, at, who(context))
+            found = await read(kind, self._context, at, self._who(context))
         except Exception as exc:
             raise _protocol_error(exc, f"resource {at.kind}", uri=str(uri)) from exc
         meta = dict(self._context.meta) or None

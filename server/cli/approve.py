@@ -94,9 +94,11 @@ def _asks(office: Office, options: argparse.Namespace) -> bool:
     """Return whether somebody is to be asked.
 
     Raises:
-        UsageError: Nobody may decide like that.
+        UsageError: Nobody may decide like that, or nothing is written here.
         NoTerminalError: Nobody can be asked.
     """
+    if not options.decline:
+        office.check_writes()
     free = office.sandbox or options.decline
     if options.passphrase_stdin or (options.yes and free):
         return False

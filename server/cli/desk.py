@@ -90,6 +90,15 @@ class Office:
         """Whether no real record is reached, so that no passphrase is needed."""
         return self.app.sandbox is not None
 
+    def check_writes(self) -> None:
+        """Refuse to file where the settings say that nothing is written.
+
+        Raises:
+            UsageError: They do.
+        """
+        if self.settings.read_only:
+            raise UsageError("LEYR_MCP_READ_ONLY is set, so nothing is filed.")
+
     @property
     def keeper(self) -> Passphrase:
         """The approver's passphrase."""

@@ -56,6 +56,8 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> int:
     record_id = None if options.found is None else _record_id(options.found)
     with opened("leyr-mcp resolve") as office:
+        if options.send_again:
+            office.check_writes()
         (entry,) = office.run(office.entries([options.draft_id]))
         if entry.draft.state != "needs_human":
             raise InputError(f"That draft needs nobody: {STATE_NAMES[entry.draft.state]}.")

@@ -38,6 +38,8 @@ def main(argv: list[str]) -> int:
         app = build(settings)
     except ConfigError as exc:
         return _say(exc.message, 2)
+    if settings.read_only:
+        return _say("LEYR_MCP_READ_ONLY is set, so nothing is filed.", 2)
     opens = not options.no_open and sys.stdout is not None and sys.stdout.isatty()
     try:
         asyncio.run(_serve(app, options.draft_id, options.port, opens=opens))

@@ -159,17 +159,18 @@ class Desk:
         """Put other content in the place of an unsent draft's; an approval is void by that.
 
         Raises:
-            LeyrMcpError: There is no such draft, it was sent, or it is of another patient or kind.
+            LeyrMcpError: There is no such draft, it was sent, it is of another patient, kind or
+                care unit, or another draft holds the same.
         """
         store, trail = await self._journal.opened()
         before = await self.entry(draft_id, who)
         plan = await self._drafting.plan(proposal)
         payload = plan.payload
-        patient_key = store.patient_key(plan.whom)
-        if payload.kind != before.draft.kind or patient_key != before.draft.patient_key:
-            raise InputError("That draft is of another patient or another kind.", field="draft_id")
+        moves.check_same(before, payload, store.patient_key(plan.whom))
         if payload.digest() == before.draft.digest:  # the same call again, as after a question
             return await self._as_asked(moves.again(before), proposal, who)
+        if before.draft.attempt:  # the earlier text may be in the record; it is looked for by that
+            raise moves.sent(before)
         shown = await self._drafting.shown(plan, who)
         return await self._revised(
             before,
@@ -328,12 +329,14 @@ class Desk:
         """Close a draft in doubt: a person found it in the record. Returns what reading it said.
 
         Raises:
-            LeyrMcpError: It is not in doubt, or there is no such entry in the record.
+            LeyrMcpError: It is not in doubt, or there is no such entry of this patient.
         """
-        from leyr_mcp.server.filing.sending import read_back  # noqa: PLC0415 - rare
+        from leyr_mcp.server.filing.sending import is_of_another, read_back  # noqa: PLC0415 - rare
 
         moves.check_in_doubt(entry)
         try:
+            if await is_of_another(self._ehr, entry.payload, record_id):
+                raise moves.of_another_patient()
             verified = await read_back(self._ehr, entry.payload, record_id)
         except UpstreamNotFoundError:
             raise InputError(
@@ -423,6 +426,9 @@ class Desk:
             dedupe=dedupe,
         )
         if draft is None:
+            twin = await store.staged(dedupe, now=self._clock()) if dedupe else None
+            if twin is not None and twin.id != before.id:
+                raise moves.twin(twin)
             now = await self.entry(before.id)
             raise moves.sent(now) if now.draft.version == before.draft.version else moves.void(now)
         return opened(draft)

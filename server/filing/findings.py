@@ -31,7 +31,6 @@ from leyr_mcp.server.filing.entries import Check, Expected
 from leyr_mcp.server.filing.payloads import (
     AppointmentItem,
     ChangeItem,
-    DocumentItem,
     NoteItem,
     PatientItem,
     Payload,
@@ -142,12 +141,12 @@ def _texts(payload: Payload) -> tuple[dict[str, str], str | None, str]:
     match payload.item:
         case NoteItem() as item:
             return dict(item.content), item.template_id, item.title
-        case DocumentItem() as item:
-            return {}, None, item.title
         case AppointmentItem(comment=comment) | ChangeItem(comment=comment):
             return ({"comment": comment} if comment else {}), None, ""
         case PatientItem():
             return {}, None, ""
+        case item:
+            return {}, None, item.title
 
 
 def _visit(payload: Payload) -> datetime | None:

@@ -47,6 +47,7 @@ STATE_NAMES: dict[State, str] = {
     "withdrawn": "withdrawn",
     "expired": "expired",
 }
+SENT_BEFORE = "It was sent before. If you approve it, it is sent once more."
 BAR = "    | "
 # Of these some can be seen all the same, and cleaning leaves them, as it does the two joiners where
 # a script needs them.
@@ -151,9 +152,14 @@ def preview(entry: Entry, zone: ZoneInfo) -> Preview:
 
 
 def _returned(entry: Entry) -> str | None:
-    """Return why a draft that waits was sent back, if it was."""
-    reason = reason_of(entry.draft.reason) if entry.waits else None
-    return f"{reason.text} {reason.todo}" if reason else None
+    """Return why a draft that waits was sent back, if it was, and whether it was sent before."""
+    if not entry.waits:
+        return None
+    reason = reason_of(entry.draft.reason)
+    parts = [reason.text, reason.todo] if reason else []
+    if entry.draft.attempt:
+        parts.append(SENT_BEFORE)
+    return " ".join(parts) or None
 
 
 def _parts(entry: Entry, zone: ZoneInfo) -> tuple[str, list[Fact], list[Fact]]:

@@ -14,6 +14,7 @@ from leyr_mcp.server.filing.compare import (
     EQUAL,
     UNREADABLE,
     appointment_difference,
+    bare,
     change_difference,
     document_difference,
     name,
@@ -98,6 +99,24 @@ async def read_back(ehr: Ehr, payload: Payload, record_id: str) -> str:
             if document.content is None and difference is None:
                 return UNREADABLE
     return EQUAL if difference is None else f"differs:{difference}"
+
+
+async def is_of_another(ehr: Ehr, payload: Payload, record_id: str) -> bool:
+    """Return whether an appointment is another patient's; notes are read below their patient.
+
+    What the record does not tell is no difference.
+
+    Raises:
+        UpstreamError: It cannot be read now.
+    """
+    if payload.patient is None or not isinstance(payload.item, AppointmentItem | ChangeItem):
+        return False
+    unit, ref = payload.care_unit_id, payload.ref
+    whose = (await ehr.appointment(unit, record_id)).patient_id
+    if whose is None or bare(whose) == ref.value:
+        return False
+    read = await ehr.patient(unit, ref)
+    return bare(whose) not in {bare(i) for i in (read.id, read.emr_id, read.external_id) if i}
 
 
 async def _person(ehr: Ehr, unit: str, item: PatientItem, record_id: str) -> str | None:

@@ -170,12 +170,17 @@ class Steps:
     async def _review(self, draft: Draft, payload: Payload, review: precheck.Review) -> None:
         """Have a person look again: at the next version, which holds what the record says now."""
         now = self._clock()
+        try:
+            shown = review.shown(draft.shown)
+        except StorageError:
+            await self._human(draft, "damaged", FAILED, payload)
+            return
         made = await self._store.revise(
             draft.id,
             draft.version,
             digest=review.now.digest(),
             payload=review.now.to_bytes(),
-            shown=review.shown(draft.shown),
+            shown=shown,
             state="awaiting_approval",
             now=now,
             audit=self._event(draft, payload, REFUSED),

@@ -178,7 +178,7 @@ def stage(led: Ledger, new: NewDraft, now: datetime, entry: AuditEntry) -> Work[
 def revise(
     led: Ledger, draft_id: str, version: int, text: Text, now: datetime, entry: AuditEntry
 ) -> Work[Draft | None]:
-    """Make the next version of an unsent draft and void its approval.
+    """Make the next version of an unsent draft and void its approval; None if that cannot be.
 
     Raises:
         ValueError: It is revised to something that only approval or filing makes of it.
@@ -188,6 +188,10 @@ def revise(
     before = yield from get(led, draft_id)
     if before is None or before.version != version or before.state not in (*UNSENT, "approved"):
         return None
+    if text.dedupe is not None:
+        twin = yield from staged(led, text.dedupe, now)
+        if twin is not None and twin.id != draft_id:
+            return None
     draft = dataclasses.replace(
         before,
         version=version + 1,
@@ -214,13 +218,8 @@ def revise(
         draft_id,
     )
     if text.dedupe is not None:
-        yield sql(
-            "UPDATE drafts SET dedupe = ? WHERE id = ?"
-            " AND NOT EXISTS (SELECT 1 FROM drafts WHERE dedupe = ?)",
-            text.dedupe,
-            draft_id,
-            text.dedupe,
-        )
+        yield sql("UPDATE drafts SET dedupe = NULL WHERE dedupe = ?", text.dedupe)
+        yield sql("UPDATE drafts SET dedupe = ? WHERE id = ?", text.dedupe, draft_id)
     yield from record(led, entry, draft, now)
     return draft
 

@@ -219,7 +219,8 @@ class Store(Protocol):
 
         Unsent is what waits, or is approved and not yet picked up. None if it is not at `version`.
 
-        With `dedupe` the repeats that find it are those of the new content, unless another has it.
+        With `dedupe` the repeats that find it are those of the new content; None if such a repeat
+        finds another draft.
 
         Raises:
             ValueError: The state is not one of an unsent draft.

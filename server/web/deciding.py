@@ -255,7 +255,7 @@ class Review:
         try:
             entry = await self._current(decision, views.DECIDABLE)
             if decision.approve:
-                entry = await self._desk.submit(entry, person.who)
+                await self._desk.submit(entry, person.who)  # approved is what was seen, not this
             decide = self._desk.approve if decision.approve else self._desk.decline
             if not await decide(entry, person):
                 raise _stale(await self._desk.entry(entry.id))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from leyr_mcp.server.filing.entries import Entry
+from leyr_mcp.server.filing.preview import SENT_BEFORE
 from leyr_mcp.server.filing.reasons import SEARCHED, reason_of
 from leyr_mcp.server.storage.store import State
 from leyr_mcp.server.text import clean
@@ -30,7 +31,6 @@ _STATES: Mapping[State, tuple[Tone, str]] = {
     "withdrawn": ("off", "It was taken back. It will not be filed."),
     "expired": ("off", "Nobody approved it in time. It will not be filed."),
 }
-_SENT_BEFORE = "It was sent before. If you approve it, it is sent once more."
 _READ_BACK = {
     "equal": "It was read back, and it is as approved.",
     "unreadable": "This record system does not let it be read back.",
@@ -55,7 +55,7 @@ def told(entry: Entry) -> list[str]:
     if reason := reason_of(draft.reason):
         found += [reason.text, reason.todo]
     if draft.state == "awaiting_approval" and draft.attempt:
-        found.append(_SENT_BEFORE)
+        found.append(SENT_BEFORE)
     return found
 
 

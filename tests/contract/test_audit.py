@@ -40,6 +40,25 @@ async def test_refused_call_leaves_one_event_with_its_code(mode: str, tool: str)
 
 
 @both_eras
+async def test_events_tell_the_role_that_the_operator_set(mode: str) -> None:
+    async with session(mode, LEYR_MCP_ROLE="front-desk") as it:
+        await it.call("find_patient", patient_id=PATIENT)
+        await it.client.read_resource(f"ehr://care-units/L0_1/patients/{PATIENT}")
+        roles = [event["user"]["role"] for event in await events(it.app)]
+    assert roles == ["front-desk", "front-desk"]
+
+
+@both_eras
+async def test_call_of_a_tool_that_there_is_not_leaves_an_event(mode: str) -> None:
+    async with session(mode) as it:
+        with pytest.raises(MCPError):
+            await it.call("approve_Tolvansson", draft_id="d_1")
+        (event,) = await events(it.app)
+    assert (event["outcome"], event["error"]) == (4, "invalid_argument")
+    assert "Tolvansson" not in json.dumps(event)
+
+
+@both_eras
 async def test_answered_calls_leave_an_event_for_each_patient_shown(mode: str) -> None:
     async with session(mode) as it:
         await it.call("find_patient", last_name="Testdotter", first_name="Åsa")

@@ -14,7 +14,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,19 @@ class Outside:
         """Run the Inspector's command line against the server of the configuration."""
         target = ("--config", str(self.config), "--server", SERVER_NAME)
         return self.run(self.node, str(INSPECTOR), "--cli", "-q", *target, *arguments)
+
+    def configured(self, folder: Path, **more: Any) -> Outside:
+        """Return the same with a server that keeps its state in the folder.
+
+        `more` goes into the entry of the host configuration.
+        """
+        config = json.loads(self.config.read_text())
+        entry = config["mcpServers"][SERVER_NAME]
+        env = {**entry.get("env", {}), "LEYR_MCP_STATE_DIR": str(folder / "state")}
+        entry.update(more, env=env | more.get("env", {}))
+        path = folder / "mcp.json"
+        path.write_text(json.dumps(config))
+        return replace(self, config=path)
 
     def _environment(self) -> dict[str, str]:
         return {

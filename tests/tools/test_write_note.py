@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -245,6 +246,50 @@ async def test_draft_of_another_patient_or_kind_is_not_revised(mode: str) -> Non
         assert (refused.code, refused.field) == ("invalid_argument", "draft_id")
         refused = await it.refused("write_note", **NOTE, draft_id="d_aaaaaaaaaaaaaaaa")
         assert (refused.code, refused.field) == ("not_found", "draft_id")
+
+
+@both_eras
+async def test_draft_of_another_care_unit_is_not_revised(mode: str) -> None:
+    async with asking(mode) as it:
+        first = await kept(it)
+        refused = await it.refused(
+            "write_note",
+            **{**NOTE, "content": "Bättre."},
+            draft_id=first["draft_id"],
+            care_unit_id="L0_2",
+        )
+        assert (refused.code, refused.field) == ("invalid_argument", "draft_id")
+        assert (await it.desk.entry(first["draft_id"])).draft.version == 1
+
+
+@both_eras
+async def test_no_draft_is_revised_into_what_another_one_holds(mode: str) -> None:
+    async with asking(mode, user(yes)) as it:
+        _, filed = await it.ask("write_note", **NOTE)
+        waits, other = await kept(it, content="Annat."), await kept(it, content="Tredje.")
+        for text, holds in (("Mår bra.", filed), ("Annat.", waits)):
+            refused = await it.refused(
+                "write_note", **{**NOTE, "content": text}, draft_id=other["draft_id"]
+            )
+            assert (refused.code, refused.field) == ("in_progress", "draft_id")
+            assert holds["draft_id"] in refused.message
+        await kept(it, content="Annat.", draft_id=other["draft_id"], idempotency_key="again")
+        await it.ask("discard_draft", draft_id=waits["draft_id"])
+        await kept(it, content="Tredje.", draft_id=other["draft_id"])
+        await kept(it, content="Annat.", draft_id=other["draft_id"])
+        assert it.notes() == ["Mår bra."]
+
+
+async def test_of_two_revised_at_once_into_the_same_one_stays_as_it_was() -> None:
+    async with asking("auto") as it:
+        drafts = [(await kept(it, content=text))["draft_id"] for text in ("Ett.", "Två.")]
+        call = {**NOTE, "content": "Samma.", "draft": True}
+        found = await asyncio.gather(
+            *(it.client.call_tool("write_note", {**call, "draft_id": one}) for one in drafts)
+        )
+        versions = [(await it.desk.entry(one)).draft.version for one in drafts]
+    assert sorted(answer.is_error for answer in found) == [False, True]
+    assert sorted(versions) == [1, 2]
 
 
 @both_eras

@@ -119,6 +119,17 @@ async def test_nobody_to_ask_is_refused(seat: Seat, options: list[str], says: st
     assert seat.notes() == []
 
 
+async def test_read_only_files_nothing_and_lets_decline(
+    seat: Seat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft_id = await seat.draft()
+    monkeypatch.setenv("LEYR_MCP_READ_ONLY", "true")
+    ran = await seat.run("approve", draft_id, "--passphrase-stdin", script=f"{PHRASE}\n")
+    assert (ran.code, "LEYR_MCP_READ_ONLY" in ran.err) == (2, True)
+    assert seat.notes() == []
+    assert (await seat.run("approve", draft_id, "--decline", "--yes")).code == 0
+
+
 async def test_script_whose_stdin_is_empty_files_nothing(seat: Seat) -> None:
     draft_id = await seat.draft()
     ran = await seat.run("approve", draft_id, "--passphrase-stdin")

@@ -95,6 +95,15 @@ async def test_send_again_finds_what_an_earlier_attempt_left(seat: Seat) -> None
     assert len(seat.notes()) == 1
 
 
+async def test_read_only_sends_nothing_again(seat: Seat, monkeypatch: pytest.MonkeyPatch) -> None:
+    draft_id = await seat.stuck()
+    monkeypatch.setenv("LEYR_MCP_READ_ONLY", "true")
+    ran = await seat.run("resolve", draft_id, "--send-again")
+    assert (ran.code, "LEYR_MCP_READ_ONLY" in ran.err) == (2, True)
+    assert await status(seat, draft_id) == "needs_human"
+    assert seat.notes() == []
+
+
 async def test_drop_gives_it_up(seat: Seat) -> None:
     draft_id = await seat.stuck()
     ran = await seat.sit("resolve", draft_id, "--drop")

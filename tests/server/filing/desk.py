@@ -140,7 +140,9 @@ class Desk:
             rng=seeded(1),
         )
 
-    async def stage(self, what: Payload, *, dedupe: str = "", raw: bytes | None = None) -> Draft:
+    async def stage(
+        self, what: Payload, *, dedupe: str = "", raw: bytes | None = None, shown: bytes = b""
+    ) -> Draft:
         """Return a draft that waits for approval."""
         new = NewDraft(
             kind=what.kind,
@@ -151,6 +153,7 @@ class Desk:
             dedupe=f"{what.digest()}{dedupe}",
             digest=what.digest(),
             payload=what.to_bytes() if raw is None else raw,
+            shown=shown,
         )
         return (await self.store.stage(new, now=clock(), audit=AUDIT))[0]
 

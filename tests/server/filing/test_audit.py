@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import getpass
 import json
+import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -270,6 +272,19 @@ async def test_patient_moved_from_another_event_is_not_shown(
         (found,) = await events(Rows(moved), with_patients=True)
         assert found["damaged"] is True
         assert "patient" not in found
+
+
+@pytest.mark.parametrize("exc", [OSError, KeyError, ImportError])
+def test_user_without_a_name_is_told_by_number(
+    exc: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nameless() -> str:
+        raise exc
+
+    monkeypatch.setattr(getpass, "getuser", nameless)
+    assert audit.local_user.__wrapped__() == f"uid {os.getuid()}"
+    monkeypatch.delattr(os, "getuid")
+    assert audit.local_user.__wrapped__() == "unknown"
 
 
 async def test_answer_waits_for_its_event(tmp_path: Path) -> None:

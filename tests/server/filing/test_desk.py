@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from datetime import datetime
 from typing import Any
 
 import pytest
 
-from leyr_mcp.server.ehr.models import Patient
+from leyr_mcp.server.ehr.models import Appointment, Patient
 from leyr_mcp.server.errors import (
     InputError,
     LeyrMcpError,
@@ -18,11 +19,12 @@ from leyr_mcp.server.errors import (
 )
 from leyr_mcp.server.filing.audit import Who, local_user
 from leyr_mcp.server.filing.entries import Entry, Proposal, Shown, opened
-from leyr_mcp.server.filing.payloads import NoteItem, PatientItem
+from leyr_mcp.server.filing.payloads import AppointmentItem, NoteItem, PatientItem
 from tests.support.mcp_asking import ANNA, NOTE, Asking, asking, user, yes
 from tests.support.mcp_session import TOLVAN
 
 ME = Who(subject=local_user())
+OTHER = "se_personal_number:195008121856"
 
 
 def item(text: str = "Mår bra.") -> NoteItem:
@@ -332,6 +334,31 @@ async def test_entry_that_cannot_be_read(
         assert (await it.desk.entry(entry.id)).draft.state == "needs_human"
 
 
+@pytest.mark.parametrize(("whose", "taken"), [(OTHER, False), (NOTE["patient_id"], True)])
+async def test_appointment_that_was_found_is_the_patients_own(whose: str, *, taken: bool) -> None:
+    async with asking("auto") as it:
+        booking = AppointmentItem(
+            start=datetime.fromisoformat("2026-09-17T10:00:00+02:00"),
+            end=datetime.fromisoformat("2026-09-17T10:30:00+02:00"),
+            resource_id="1022",
+            healthcare_service_id="301",
+        )
+        wanted = dataclasses.replace(proposal(it), item=booking)
+        entry = await it.desk.stage(wanted, ME)
+        store = await it.stored()
+        await store.move(entry.id, "awaiting_approval", "needs_human", version=1, now=it.clock())
+        entry = await it.desk.entry(entry.id)
+        made = await it.app.ehr.book("L0_1", booking.new(it.app.context.patient_ref(whose)))
+        assert isinstance(made, Appointment)
+        if taken:
+            assert await it.desk.found(entry, made.id, ANNA) == "equal"
+            return
+        with pytest.raises(LeyrMcpError) as refused:
+            await it.desk.found(entry, made.id, ANNA)
+        assert (refused.value.code, refused.value.field) == ("patient_mismatch", "record_id")
+        assert (await it.desk.entry(entry.id)).draft.state == "needs_human"
+
+
 @pytest.mark.parametrize("act", ["send_again", "drop"])
 async def test_only_what_is_in_doubt_is_resolved_and_only_once(act: str) -> None:
     async with asking("auto") as it:
@@ -355,6 +382,20 @@ async def test_send_again_waits_for_a_new_approval() -> None:
 
 
 # Its life
+
+
+async def test_what_was_sent_once_is_not_revised_by_its_caller() -> None:
+    async with asking("auto") as it:
+        it.fail("emr_401", method="POST")
+        entry = await it.desk.stage(proposal(it), ME)
+        assert await it.desk.approve(entry, ANNA)
+        entry = await it.desk.outcome(entry, 10)
+        assert (entry.draft.state, entry.draft.attempt) == ("needs_human", 1)
+        it.control.faults.clear()
+        await it.desk.send_again(entry, ANNA)
+        with pytest.raises(LeyrMcpError, match="awaiting_approval and was sent before"):
+            await it.desk.revise(entry.id, proposal(it, "Annat."), ME)
+        assert (await it.desk.revise(entry.id, proposal(it), ME)).draft.version == 1
 
 
 async def test_closed_desk_begins_nothing() -> None:

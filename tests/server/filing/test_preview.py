@@ -27,7 +27,7 @@ LINE = "Patient: Anna Berg, born 1980-01-02"
 def entry(item: Item, shown: Shown = Shown(), **more: Any) -> Entry:  # noqa: B008 - a value
     """Return a draft that waits; what is no field of a draft is one of the payload."""
     of_draft: dict[str, Any] = {
-        k: more.pop(k) for k in ("reason", "state", "version", "id") if k in more
+        k: more.pop(k) for k in ("reason", "state", "version", "id", "attempt") if k in more
     }
     what = payload(item, **more)
     raw = what.to_bytes()
@@ -157,6 +157,14 @@ def test_what_was_sent_back_says_why_while_it_waits() -> None:
     assert "\nSent back: The patient's name or birth date in the record is no longer" in back
     assert "Sent back" not in text_of(entry(note(), reason="patient_changed", state="filed"))
     assert "Sent back" not in text_of(entry(note(), reason=""))
+
+
+def test_what_was_sent_before_says_so_while_it_waits() -> None:
+    again = "\nSent back: It was sent before. If you approve it, it is sent once more.\n"
+    assert again in text_of(entry(note(), attempt=1))
+    assert "sent before" not in text_of(entry(note(), attempt=1, state="filed"))
+    both = text_of(entry(note(), attempt=1, reason="not_found_after_timeout"))
+    assert "If you approve it, it is sent once more.\n" in both
 
 
 HOSTILE = [

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Any
 
 import pytest
 
-from leyr_mcp.server.storage.store import FREED, OPEN, Change, Kind, State, Store
+from leyr_mcp.server.storage.store import FREED, OPEN, Change, Draft, Kind, State, Store
 from tests.server.storage.builders import (
     DAY,
     DONE,
@@ -163,6 +164,30 @@ async def test_a_revision_keeps_what_was_before(store: Store) -> None:
             (1, "digest-a"),
             (2, "digest-2"),
         ]
+
+
+async def test_no_revision_takes_the_key_of_another_draft(store: Store) -> None:
+    async with opened(store):
+        first, second = await staged(store), await staged(store, dedupe="key-b")
+
+        async def revised(draft: Draft, version: int, at: datetime, dedupe: str) -> Draft | None:
+            return await store.revise(
+                draft.id,
+                version,
+                digest="digest-2",
+                payload=b"second",
+                state="draft",
+                now=at,
+                audit=DRAFTED,
+                dedupe=dedupe,
+            )
+
+        assert await revised(second, 1, NOW, "key-a") is None
+        assert await revised(second, 1, NOW, "key-b")
+        assert await revised(second, 2, NOW + DAY, "key-a")
+        again, is_new = await store.stage(new(), now=NOW + DAY, audit=DRAFTED)
+        assert (again.id, is_new) == (second.id, False)
+        assert (await known(store, first.id)).version == 1
 
 
 async def test_a_revision_voids_the_approval(store: Store) -> None:

@@ -12,12 +12,13 @@ import pytest
 from leyr_mcp.server.ehr.identifiers import PatientRef
 from leyr_mcp.server.ehr.port import NewPatient, Window
 from leyr_mcp.server.filing import passphrase
-from leyr_mcp.server.filing.audit import parsed, rows
-from leyr_mcp.server.filing.entries import Entry
-from leyr_mcp.server.filing.payloads import AppointmentItem, ChangeItem, Was
+from leyr_mcp.server.filing.audit import Who, parsed, rows
+from leyr_mcp.server.filing.entries import Entry, Proposal
+from leyr_mcp.server.filing.payloads import AppointmentItem, ChangeItem, NoteItem, Was
 from tests.support.mcp_session import TOLVAN
 from tests.support.review_page import (
     APPROVER,
+    ASSISTANT,
     PHRASE,
     Browser,
     Desk,
@@ -295,6 +296,28 @@ async def test_one_changed_character_voids_what_was_seen(tmp_path: Path) -> None
         assert new["status"]["version"] == 2
         assert await state(desk, entry) == "awaiting_approval"
         assert (await web.approve(await desk.app.desk().entry(entry.id)))["done"]
+
+
+async def test_a_kept_draft_is_approved_only_as_it_was_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with clinic_desk(tmp_path) as desk, browser(desk) as web:
+        entry = await desk.note("Mår bra.", draft=True)
+        at = desk.app.desk()
+        submit = at.submit
+
+        async def revised_meanwhile(seen_entry: Entry, who: Who) -> Entry:
+            found = await submit(seen_entry, who)
+            item = NoteItem(
+                title="Annat", template_id="leyr_unstructured", content={"unstructured": "Nytt."}
+            )
+            proposal = Proposal(care_unit_id="L0_1", item=item, patient=entry.payload.ref)
+            await at.revise(found.id, proposal, ASSISTANT)
+            return await at.entry(found.id)
+
+        monkeypatch.setattr(at, "submit", revised_meanwhile)
+        assert not (await web.approve(entry))["done"]
+        assert await state(desk, entry) == "awaiting_approval"
 
 
 async def test_one_that_cannot_be_done_holds_up_no_other(tmp_path: Path) -> None:

@@ -119,6 +119,15 @@ def test_a_wrong_setting_ends_the_command(
     assert "LEYR_MCP_TIMEZONE" in capsys.readouterr().err
 
 
+def test_read_only_ends_the_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LEYR_MCP_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("LEYR_MCP_READ_ONLY", "true")
+    assert command.main([]) == 2
+    assert "LEYR_MCP_READ_ONLY" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("port", ["x", "-1", "65536"])
 def test_a_port_is_a_number_of_a_port(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
