@@ -22,6 +22,7 @@ from bench.client import Session
 from bench.contestants import UNIT, WORK, Contestant
 from bench.measure import P50, P99, Samples
 from leyr_mcp.server.filing.audit import About, Who
+from leyr_mcp.server.settings import load
 from leyr_mcp.server.storage import chain, ledger
 from leyr_mcp.server.storage.database import Database
 from leyr_mcp.server.storage.keys import Keys
@@ -55,7 +56,8 @@ class StorePlan:
 def measure_stores(ours: Contestant, folder: Path, plan: StorePlan) -> Samples:
     """Fill a store, then measure in rounds, each with new processes that take turns."""
     data_key = secrets.token_bytes(32)
-    fill(database_path(folder / "state-0", "leyr"), Keys(data_key), plan)
+    settings = load({**ours.env, "LEYR_MCP_STATE_DIR": str(folder / "state-0")})
+    fill(database_path(settings), Keys(data_key), plan)
     env = ours.env | {"LEYR_MCP_DATA_KEY": base64.b64encode(data_key).decode()}
     servers = [
         dataclasses.replace(

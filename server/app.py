@@ -220,7 +220,7 @@ def build(
         journal=journal,
         desk=desk,
         page=page,
-        store_path=None if in_memory else database_path(settings.state_dir, settings.backend),
+        store_path=None if in_memory else database_path(settings),
     )
 
 
@@ -324,7 +324,7 @@ def make_store(settings: Settings, *, in_memory: bool = False) -> Store:
     keys = data_keys(
         settings.data_key.reveal(), os.environ, state_dir=settings.state_dir, make=True
     )
-    return SqliteStore(database_path(settings.state_dir, settings.backend), keys)
+    return SqliteStore(database_path(settings), keys)
 
 
 def choice_of(settings: Settings) -> Choice:

@@ -64,10 +64,9 @@ class Reply:
 class QuestionPending(Exception):  # noqa: N818 - not a failure: the call goes on with an answer
     """A person is to be asked, and the client makes the same call again with the answer."""
 
-    def __init__(self, result: InputRequiredResult, about: tuple[About, ...]) -> None:
+    def __init__(self, result: InputRequiredResult) -> None:
         super().__init__("a person is asked")
         self.result = result
-        self.about = about
 
 
 async def no_page(_draft_id: str) -> str | None:
@@ -196,9 +195,11 @@ async def run(
     parsed: Arguments | None = None
     try:
         parsed = tool.input.model_validate(_given(tool.input, arguments))
-        result, about = await _handled(tool, parsed, replace(context, caller=caller))
+        reply = await tool.handler(replace(context, caller=caller), parsed)
         if context.journal is not None:
-            await context.journal.answered(tool.name, caller.who, about)
+            await context.journal.answered(tool.name, caller.who, reply.about)
+    except QuestionPending as pending:  # its event was stored before
+        return pending.result
     except MCPError:
         raise
     except Exception as exc:  # noqa: BLE001 - the one place where any failure becomes an answer
@@ -208,23 +209,10 @@ async def run(
         meta[ERROR_META] = failure.as_dict()
         content = TextContent(type="text", text=failure.text)
         return CallToolResult(content=[content], is_error=True, _meta=meta)
-    return result
-
-
-async def _handled(
-    tool: Runnable, parsed: Arguments, context: ToolContext
-) -> tuple[CallToolResult | InputRequiredResult, tuple[About, ...]]:
-    """Return what goes out, and whose data it holds."""
-    try:
-        reply = await tool.handler(context, parsed)
-    except QuestionPending as pending:
-        return pending.result, pending.about
     content = TextContent(type="text", text=reply.text)
-    meta = dict(context.meta) or None
-    result = CallToolResult(
-        content=[content, *reply.links], structured_content=dict(reply.data), _meta=meta
+    return CallToolResult(
+        content=[content, *reply.links], structured_content=dict(reply.data), _meta=meta or None
     )
-    return result, reply.about
 
 
 async def refused(

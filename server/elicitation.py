@@ -36,24 +36,27 @@ _log = logging.getLogger("leyr_mcp.elicitation")
 _open: set[asyncio.Task[None]] = set()
 
 Late = Callable[[Answer], Awaitable[None]]
+# Stores that a question is about to go out, which shows whose data it is.
+Told = Callable[[Question], Awaitable[None]]
 
 
-def asker(context: Any, *, wait_s: float | None = None) -> Ask | None:
+def asker(context: Any, told: Told, *, wait_s: float | None = None) -> Ask | None:
     """Return how this client is asked, or None if it cannot ask its person."""
     capabilities = context.client_capabilities
     form = capabilities.elicitation if capabilities else None
     if form is None or (form.form is None and form.url is not None):
         return None
     if (context.protocol_version or "") >= MODERN:
-        return _Modern(context)
-    return _Legacy(context, LEGACY_WAIT_S if wait_s is None else wait_s)
+        return _Modern(context, told)
+    return _Legacy(context, told, LEGACY_WAIT_S if wait_s is None else wait_s)
 
 
 class _Modern:
     """The question is the answer to the call; the next call brings what the person said."""
 
-    def __init__(self, context: Any) -> None:
+    def __init__(self, context: Any, told: Told) -> None:
         self._context = context
+        self._told = told
 
     async def __call__(self, question: Question, late: Late) -> Answer:  # noqa: ARG002 - never late
         """Return the answer that this call brought, if it is one to this very question.
@@ -65,24 +68,26 @@ class _Modern:
         given = (self._context.input_responses or {}).get(_KEY)
         if isinstance(given, ElicitResult) and _asked(self._context.request_state) == digest:
             return _read(question, given)
+        await self._told(question)
         request = ElicitRequest(params=_form(question))
         raise QuestionPending(
             InputRequiredResult(
                 input_requests={_KEY: request}, request_state=json.dumps({"asked": digest})
-            ),
-            question.about,
+            )
         )
 
 
 class _Legacy:
     """The server asks in the middle of the call, and waits as long as clients usually do."""
 
-    def __init__(self, context: Any, wait_s: float) -> None:
+    def __init__(self, context: Any, told: Told, wait_s: float) -> None:
         self._context = context
+        self._told = told
         self._wait_s = wait_s
 
     async def __call__(self, question: Question, late: Late) -> Answer:
         """Return the answer; one that comes later goes to `late`, which decides if it counts."""
+        await self._told(question)
         asked = asyncio.ensure_future(self._ask(question))
         try:
             done, _ = await asyncio.wait({asked}, timeout=self._wait_s)

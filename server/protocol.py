@@ -34,7 +34,7 @@ from mcp.types import (
 from leyr_mcp.server import VERSION
 from leyr_mcp.server.boundary import ERROR_META, ToolContext, describe, refused, run
 from leyr_mcp.server.errors import LeyrMcpError
-from leyr_mcp.server.filing.asking import Ask, Caller
+from leyr_mcp.server.filing.asking import Ask, Caller, Question
 from leyr_mcp.server.filing.audit import Who, local_user
 from leyr_mcp.tools.completions import complete
 from leyr_mcp.tools.prompts import PROMPTS
@@ -108,7 +108,9 @@ class LeyrServer(MCPServer[Any]):
                 self._context, "unknown tool", self._who(context), None, "invalid_argument"
             )
             raise MCPError(INVALID_PARAMS, f"Unknown tool; known are {', '.join(self._offered)}")
-        caller = Caller(who=self._who(context), ask=None if spec.reads else self._asker(context))
+        caller = Caller(
+            who=self._who(context), ask=None if spec.reads else self._asker(name, context)
+        )
         return await run(spec, arguments, self._context, caller)
 
     def _who(self, context: Any) -> Who:
@@ -116,13 +118,17 @@ class LeyrServer(MCPServer[Any]):
         found, role = who(context), self._context.role
         return found if role is None else replace(found, role=role)
 
-    def _asker(self, context: Any) -> Ask | None:
+    def _asker(self, tool: str, context: Any) -> Ask | None:
         """Return how the person at this client is asked, if it is one that was named for that."""
         if context is None or who(context).client not in self._hosts:
             return None
         from leyr_mcp.server.elicitation import asker  # noqa: PLC0415 - only where one is asked
 
-        return asker(context)
+        async def told(question: Question) -> None:
+            if self._context.journal is not None:
+                await self._context.journal.answered(tool, self._who(context), question.about)
+
+        return asker(context, told)
 
     async def list_resources(self) -> list[Resource]:
         """Return what can be read without naming anything."""

@@ -217,6 +217,7 @@ def about(entries: Sequence[Entry]) -> tuple[About, ...]:
     return tuple(
         About(
             patient=entry.payload.patient,
+            patient_key=entry.draft.patient_key,
             care_unit=entry.payload.care_unit_id,
             object_type=entry.draft.kind,
             draft_id=entry.id,

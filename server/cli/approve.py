@@ -51,7 +51,11 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("draft_ids", nargs="*", metavar="DRAFT_ID")
-    parser.add_argument("--all", action="store_true", help="all that wait for approval")
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="all that wait for approval; unread, none with a grave finding",
+    )
     parser.add_argument("--decline", action="store_true", help="decline instead: nothing is filed")
     parser.add_argument(
         "--passphrase-stdin",
@@ -73,7 +77,7 @@ def _run(options: argparse.Namespace) -> int:
         if not entries:
             out.paragraph("Nothing waits for approval.")
             return _told(out, [], options)
-        chosen = _read(office, out, entries, options) if asks else entries
+        chosen = _read(office, out, entries, options) if asks else _unseen(entries, options)
         if not chosen:
             return say("Nothing was filed." if not options.decline else "Nothing was declined.", 1)
         person = _person(office, chosen, options)
@@ -112,6 +116,13 @@ def _asks(office: Office, options: argparse.Namespace) -> bool:
     if not free and office.keeper.approver() is None:
         raise NotRecognisedError(Refused("unset").message)
     return True
+
+
+def _unseen(entries: list[Entry], options: argparse.Namespace) -> list[Entry]:
+    """Return what may be decided on without reading it: of all, none with a grave finding."""
+    if options.decline or not options.all:
+        return entries
+    return [entry for entry in entries if not entry.shown.blocked]
 
 
 async def _wanted(office: Office, options: argparse.Namespace) -> list[Entry]:

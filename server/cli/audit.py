@@ -100,7 +100,7 @@ def _patients(given: list[str], settings: Settings) -> list[str]:
 
 def _store(settings: Settings) -> Opened:
     """Return the store of these settings; none is made where there is none."""
-    path = database_path(settings.state_dir, settings.backend)
+    path = database_path(settings)
     head = chain.head_path(path)
     if not path.exists():
         if head.exists():

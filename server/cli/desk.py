@@ -21,7 +21,7 @@ from leyr_mcp.server.cli.terminal import Screen
 from leyr_mcp.server.cli.typed import NoTerminalError
 from leyr_mcp.server.errors import ConfigError, InputError, LeyrMcpError
 from leyr_mcp.server.filing.audit import About, Who, local_user
-from leyr_mcp.server.filing.desk import Desk
+from leyr_mcp.server.filing.desk import NO_SUCH_DRAFT, Desk
 from leyr_mcp.server.filing.entries import Entry, Person
 from leyr_mcp.server.filing.passphrase import Passphrase, Refused
 from leyr_mcp.server.filing.timing import utc_now
@@ -128,10 +128,23 @@ class Office:
             InputError: There is no such draft.
         """
         if not self.has_store():
-            raise InputError("There is no such draft.", code="not_found")
-        found = [await self.desk.entry(draft_id) for draft_id in dict.fromkeys(ids)]
+            raise self._no_such_draft()
+        try:
+            found = [await self.desk.entry(draft_id) for draft_id in dict.fromkeys(ids)]
+        except InputError as exc:
+            raise self._no_such_draft() if exc.message == NO_SUCH_DRAFT else exc from exc
         await self.seen("get_draft", found)
         return found
+
+    def _no_such_draft(self) -> InputError:
+        """Say where was looked: a terminal often lacks the settings that the client gives."""
+        settings = self.settings
+        where = "the sandbox" if self.sandbox else f"{settings.emr} at {settings.base_url}"
+        return InputError(
+            f"{NO_SUCH_DRAFT} Looked among the drafts for {where}; the LEYR_ settings here must be "
+            "those of the client that drafted it.",
+            code="not_found",
+        )
 
     async def seen(self, tool: str, entries: Sequence[Entry]) -> None:
         """Store whose data is about to be shown, each patient once.
@@ -142,6 +155,7 @@ class Office:
         abouts = {
             entry.draft.patient_key: About(
                 patient=entry.payload.patient,
+                patient_key=entry.draft.patient_key,
                 care_unit=entry.payload.care_unit_id,
                 draft_id=entry.id if len(entries) == 1 else None,
             )
@@ -201,6 +215,7 @@ class Office:
         for entry in entries:
             about = About(
                 patient=entry.payload.patient,
+                patient_key=entry.draft.patient_key,
                 care_unit=entry.payload.care_unit_id,
                 draft_id=entry.id,
             )

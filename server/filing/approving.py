@@ -87,7 +87,10 @@ def question(entries: Sequence[Entry], zone: ZoneInfo) -> Question:
         texts = [f"--- {number} ---\n{text}" for number, text in enumerate(texts, 1)]
     about = tuple(
         About(
-            patient=entry.payload.patient, care_unit=entry.payload.care_unit_id, draft_id=entry.id
+            patient=entry.payload.patient,
+            patient_key=entry.draft.patient_key,
+            care_unit=entry.payload.care_unit_id,
+            draft_id=entry.id,
         )
         for entry in entries
     )

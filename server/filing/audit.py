@@ -144,10 +144,12 @@ class Who:
 class About:
     """What is acted on. `patient` is a typed id and will be sealed; all else stays in the clear.
 
+    `patient_key` is the key under which a draft keeps them, however its caller named them.
     `object_id` and `object_hash` name a thing in the record or a draft, and never quote it.
     """
 
     patient: str | None = field(default=None, repr=False)
+    patient_key: str | None = None
     care_unit: str | None = None
     object_type: str | None = None
     object_id: str | None = None
@@ -287,6 +289,7 @@ class AuditTrail:
                 "data_categories": list(act.categories),
             },
             patient=about.patient,
+            patient_key=about.patient_key,
         )
 
 

@@ -55,6 +55,9 @@ APPROVED_FOR = timedelta(hours=24)
 KEPT_FOR = timedelta(days=30)
 _TICK = timedelta(microseconds=1)
 _HOUSEKEEPING_S = 3_600.0
+NO_SUCH_DRAFT = "There is no such draft."
+_LIKE = 100  # so many of the latest are compared
+
 _log = logging.getLogger("leyr_mcp.filing")
 
 
@@ -129,7 +132,7 @@ class Desk:
                 return await self._as_asked(await self._as_known(entry, plan, who), proposal, who)
             salt = found.id
         try:
-            shown = await self._drafting.shown(plan, who)
+            shown = await self._drafting.shown(plan, who, await self._like(plan))
         except LeyrMcpError:
             twin = await store.staged(dedupe, now=self._clock())
             if twin is None:
@@ -171,7 +174,8 @@ class Desk:
             return await self._as_asked(moves.again(before), proposal, who)
         if before.draft.attempt:  # the earlier text may be in the record; it is looked for by that
             raise moves.sent(before)
-        shown = await self._drafting.shown(plan, who)
+        like = [one for one in await self._like(plan) if one.id != before.id]
+        shown = await self._drafting.shown(plan, who, like)
         return await self._revised(
             before,
             payload,
@@ -180,6 +184,13 @@ class Desk:
             trail.local("amend", who, moves.about(payload)),
             dedupe=store.dedupe_key(principal(who), *plan.key, ""),
         )
+
+    async def _like(self, plan: Plan) -> list[Entry]:
+        """Return the patient's other drafts that may be, or become, the same entry."""
+        if plan.payload.kind != "note":  # others are compared with what the record has
+            return []
+        found = await self.entries(states=(), patient=plan.whom, kinds=("note",), limit=_LIKE)
+        return [entry for entry in found if moves.may_be_filed(entry.draft)]
 
     async def submit(self, entry: Entry, who: Who) -> Entry:
         """Have a draft wait for a person, if it does not yet."""
@@ -211,7 +222,7 @@ class Desk:
         store, _ = await self._journal.opened()
         draft = await store.draft(draft_id)
         if draft is None or (who is not None and draft.principal != principal(who)):
-            raise InputError("There is no such draft.", code="not_found", field="draft_id")
+            raise InputError(NO_SUCH_DRAFT, code="not_found", field="draft_id")
         if not draft.payload:
             raise InputError(
                 f"The text of this draft was deleted when its time was over; it is {draft.state}.",

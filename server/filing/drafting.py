@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
@@ -90,8 +90,8 @@ class Drafting:
         payload = await self._payload(proposal, seen)
         return Plan(proposal=proposal, payload=payload, seen=seen, whom=_whom(payload, seen))
 
-    async def shown(self, plan: Plan, who: Who) -> Shown:
-        """Return what a person is to be shown besides.
+    async def shown(self, plan: Plan, who: Who, like: Sequence[Entry] = ()) -> Shown:
+        """Return what a person is to be shown besides; `like` are the patient's other drafts.
 
         Raises:
             LeyrMcpError: `slot_taken`.
@@ -116,7 +116,7 @@ class Drafting:
         )
         return Shown(
             expected=expected,
-            checks=checks,
+            checks=(*findings.repeats(plan.payload, like), *checks),
             number=seen.number.masked if seen and seen.number else None,
             names=names,
             key=plan.proposal.key,

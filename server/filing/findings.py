@@ -5,14 +5,14 @@ Computed once for each version; a person sees it, and a block keeps it from bein
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
 from leyr_mcp.server.ehr import people
 from leyr_mcp.server.ehr.identifiers import PatientRef
-from leyr_mcp.server.ehr.models import Appointment, Patient, Timeslot
+from leyr_mcp.server.ehr.models import Appointment, Note, Patient, Timeslot
 from leyr_mcp.server.ehr.port import Ehr, Window
 from leyr_mcp.server.ehr.units import Units
 from leyr_mcp.server.errors import (
@@ -25,9 +25,9 @@ from leyr_mcp.server.errors import (
     UpstreamNotSupportedError,
 )
 from leyr_mcp.server.filing.checks import Subject, check_texts
-from leyr_mcp.server.filing.compare import CANCELLED, bare, may_be
+from leyr_mcp.server.filing.compare import CANCELLED, bare, may_be, note_difference
 from leyr_mcp.server.filing.compare import name as compared
-from leyr_mcp.server.filing.entries import Check, Expected
+from leyr_mcp.server.filing.entries import Check, Entry, Expected
 from leyr_mcp.server.filing.payloads import (
     AppointmentItem,
     ChangeItem,
@@ -134,6 +134,27 @@ def _of_content(
         text = "The record does not tell whose appointment this is; make sure that it is the one."
         found.append(Check("patient_unverified", "warn", text, "appointment_id"))
     return found
+
+
+def repeats(payload: Payload, like: Sequence[Entry]) -> list[Check]:
+    """Return a finding for each draft that holds the same note, spaces and line ends apart."""
+    item = payload.item
+    if not isinstance(item, NoteItem):
+        return []
+    return [
+        Check(
+            "same_before",
+            "block",
+            f"The same note was drafted before: {other.id}, which is {other.draft.state}.",
+        )
+        for other in like
+        if isinstance(other.payload.item, NoteItem)
+        and note_difference(item, None, _as_note(other.payload.item)) is None
+    ]
+
+
+def _as_note(item: NoteItem) -> Note:
+    return Note(id="n", title=item.title, content=dict(item.content))
 
 
 def _texts(payload: Payload) -> tuple[dict[str, str], str | None, str]:

@@ -53,6 +53,11 @@ def check_same(entry: Entry, payload: Payload, patient_key: str) -> None:
         )
 
 
+def may_be_filed(draft: Draft) -> bool:
+    """Return whether a draft is in the record, may be, or may come to be."""
+    return draft.state not in FREED or draft.attempt > 0
+
+
 def twin(draft: Draft) -> LeyrMcpError:
     """Return the refusal to make a draft equal to another one, which would be filed twice."""
     return LeyrMcpError(

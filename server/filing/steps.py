@@ -269,7 +269,7 @@ class Steps:
 
     async def _filed(self, draft: Draft, payload: Payload, change: Change) -> None:
         """Commit that it is stored, though its lease may have ended before the answer came."""
-        audit = self._event(draft, payload, OK)
+        audit = self._event(draft, payload, OK, change.remote_id)
         if await self._move(draft, "filed", change, audit):
             return
         now = await self._store.draft(draft.id)
@@ -457,8 +457,11 @@ class Steps:
         self._changed(draft.id)
         return moved
 
-    def _event(self, draft: Draft, payload: Payload | None, result: int) -> AuditEntry:
-        return self._trail.outcome(draft.kind, self._who, _about(draft, payload), result=result)
+    def _event(
+        self, draft: Draft, payload: Payload | None, result: int, record_id: str | None = None
+    ) -> AuditEntry:
+        about = _about(draft, payload, record_id)
+        return self._trail.outcome(draft.kind, self._who, about, result=result)
 
     def _checked_event(
         self, draft: Draft, payload: Payload, phase: Literal["look", "read_back"]
@@ -466,8 +469,13 @@ class Steps:
         return self._trail.checked(draft.kind, self._who, _about(draft, payload), phase=phase)
 
 
-def _about(draft: Draft, payload: Payload | None) -> About:
-    return About(patient=payload.patient if payload else None, care_unit=draft.care_unit_id)
+def _about(draft: Draft, payload: Payload | None, record_id: str | None = None) -> About:
+    return About(
+        patient=payload.patient if payload else None,
+        care_unit=draft.care_unit_id,
+        object_type=draft.kind,
+        object_id=record_id,
+    )
 
 
 def _opened(draft: Draft) -> Payload | None:

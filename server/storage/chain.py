@@ -70,7 +70,7 @@ class Chain:
     ) -> Work[int]:
         """Add an event to the caller's transaction and return its number.
 
-        `patient_key` serves where no patient is given.
+        `patient_key` stands for the patient, however the entry names them.
         """
         rows = yield _LAST
         last = Tip(*rows[0]) if rows else Tip(0, START)
@@ -110,7 +110,8 @@ class Chain:
         if entry.patient is not None:
             sealed = self._sealer.seal("patient", entry.patient.encode(), "audit", seq, "patient")
             event["patient"] = base64.b64encode(sealed).decode()
-            patient_key = self._sealer.patient_key(entry.patient)
+            known = patient_key or entry.patient_key
+            patient_key = known or self._sealer.patient_key(entry.patient)
         if patient_key is not None:
             event["patient_key"] = patient_key
         return canonical(event)

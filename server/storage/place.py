@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 
 from leyr_mcp.server.errors import ConfigError
+from leyr_mcp.server.settings import Settings
 from leyr_mcp.server.storage.keys import Keys, load_or_make, parse
 
 
-def database_path(state_dir: Path, backend: str) -> Path:
-    """Return the file of the store: one for each backend.
+def database_path(settings: Settings) -> Path:
+    """Return the file of the store: one for each health record.
 
-    What was drafted for an invented patient can so never be sent to a real record.
+    What was drafted for an invented patient, or for another clinic's, can so never be sent to this
+    one. The name of a real record's file holds no secret: the client id is no part of it in clear.
     """
-    name = "leyr-mcp.sqlite3" if backend == "leyr" else f"leyr-mcp-{backend}.sqlite3"
-    return state_dir / name
+    name = f"{settings.backend}-{settings.emr}"
+    if settings.backend == "leyr":
+        of = f"{settings.base_url} {settings.client_id} {settings.emr}"
+        name += f"-{sha256(of.encode()).hexdigest()[:12]}"
+    return settings.state_dir / f"leyr-mcp-{name}.sqlite3"
 
 
 def key_path(environ: Mapping[str, str], *, state_dir: Path) -> Path:

@@ -37,13 +37,17 @@ OPEN: frozenset[State] = frozenset({"approved", "sending", "accepted", "unknown"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """One event for the chain: `fields` hold no patient data, `patient` is sealed and keyed."""
+    """One event for the chain: `fields` hold no patient data, `patient` is sealed and keyed.
+
+    `patient_key` stands for the patient where they are known by another id than this.
+    """
 
     event: str
     action: str
     outcome: int
     fields: dict[str, Any] = field(default_factory=dict)
     patient: str | None = field(default=None, repr=False)
+    patient_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -300,7 +300,9 @@ def _abouts(entries: Iterable[Entry]) -> list[About]:
     """Return whose data is shown: each patient once where many drafts are listed."""
     found = {
         (entry.payload.patient, entry.payload.care_unit_id): About(
-            patient=entry.payload.patient, care_unit=entry.payload.care_unit_id
+            patient=entry.payload.patient,
+            patient_key=entry.draft.patient_key,
+            care_unit=entry.payload.care_unit_id,
         )
         for entry in entries
     }

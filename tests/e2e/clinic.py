@@ -19,6 +19,7 @@ from leyr_mcp.sandbox.faults import Fault
 from leyr_mcp.sandbox.serve import serving
 from leyr_mcp.sandbox.slots import free_slots
 from leyr_mcp.server.filing.verify import verify_store
+from leyr_mcp.server.settings import load
 from leyr_mcp.server.storage.keys import parse
 from leyr_mcp.server.storage.place import database_path
 from leyr_mcp.server.storage.sqlite import SqliteStore
@@ -67,6 +68,13 @@ class Clinic:
             "LEYR_MCP_WRITE_DEADLINE_S": "1",
             "LEYR_MCP_GRACE_S": "3",
         }
+
+    @property
+    def database(self) -> Path:
+        """The file of the store that the processes share."""
+        return database_path(
+            load({**self.settings, "LEYR_MCP_STATE_DIR": str(self.home / "state")})
+        )
 
     @asynccontextmanager
     async def server(self, *command: str, **more: str) -> AsyncIterator[Wire]:
@@ -137,7 +145,7 @@ class Clinic:
     @asynccontextmanager
     async def store(self) -> AsyncIterator[SqliteStore]:
         """Open the ledger that the processes share."""
-        store = SqliteStore(database_path(self.home / "state", "leyr"), parse(KEY))
+        store = SqliteStore(self.database, parse(KEY))
         await store.open()
         try:
             yield store

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from leyr_mcp.server.storage.place import database_path
 from leyr_mcp.server.storage.store import Draft
 from tests.e2e.clinic import Clinic, clinic, say_yes
 from tests.e2e.test_drain import IMPATIENT, as_hosts_do, hang_up, terminate
@@ -182,8 +181,7 @@ async def test_store_that_cannot_be_used_at_the_start_is_told_in_a_sentence(at: 
 
 
 async def _locked(at: Clinic) -> str:
-    path = database_path(at.home / "state", "leyr")
-    with closing(sqlite3.connect(path, isolation_level=None)) as locking:
+    with closing(sqlite3.connect(at.database, isolation_level=None)) as locking:
         locking.execute("BEGIN IMMEDIATE")
         async with at.server() as wire:
             told = await wire.logged("filing does not run")

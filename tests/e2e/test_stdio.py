@@ -70,8 +70,8 @@ def check_state(home: Path) -> None:
     assert key.stat().st_mode & 0o777 == 0o600
     kept = sorted(path.name for path in (home / "state").iterdir())
     assert kept == [
-        "leyr-mcp-sandbox.sqlite3",
-        "leyr-mcp-sandbox.sqlite3.head",
+        "leyr-mcp-sandbox-webdoc.sqlite3",
+        "leyr-mcp-sandbox-webdoc.sqlite3.head",
         "sandbox-webdoc.sqlite3",
     ]
     assert (home / "state").stat().st_mode & 0o777 == 0o700

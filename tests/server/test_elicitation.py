@@ -30,6 +30,11 @@ def context(version: str | None = "2025-06-18", **more: Any) -> Any:
     return SimpleNamespace(**fields)
 
 
+async def told(question: Question) -> None:
+    """Take note that a question goes out."""
+    assert question.text
+
+
 async def late(answer: Answer) -> None:
     """Take an answer that came too late."""
     raise AssertionError(answer)
@@ -50,8 +55,8 @@ def test_only_who_can_show_a_form_is_asked(
     version: str | None, capability: ElicitationCapability | None, *, asked: bool
 ) -> None:
     can = ClientCapabilities(elicitation=capability)
-    assert (asker(context(version, client_capabilities=can)) is not None) == asked
-    assert asker(context(version, client_capabilities=None)) is None
+    assert (asker(context(version, client_capabilities=can), told) is not None) == asked
+    assert asker(context(version, client_capabilities=None), told) is None
 
 
 @pytest.mark.parametrize("version", [None, "2024-11-05", "2025-11-25"])
@@ -61,7 +66,7 @@ async def test_failure_in_between_decides_nothing(
     async def elicit_form(*_: Any) -> ElicitResult:
         raise ZeroDivisionError("Tolvan Tolvansson")
 
-    ask = asker(context(version, session=SimpleNamespace(elicit_form=elicit_form)))
+    ask = asker(context(version, session=SimpleNamespace(elicit_form=elicit_form)), told)
     assert ask is not None
     with caplog.at_level(logging.DEBUG):
         assert await ask(QUESTION, late) is None
@@ -76,7 +81,7 @@ STATES = [None, "", "x", "[]", "1", "null", '{"asked": null}', '{"asked": "0"}',
 async def test_state_that_names_another_question_is_no_answer(state: str | None) -> None:
     given = {"approval": ElicitResult(action="accept", content={"d_1": True})}
     modern = context("2026-07-28", input_responses=given, request_state=state)
-    ask = asker(modern)
+    ask = asker(modern, told)
     assert ask is not None
     with pytest.raises(QuestionPending) as pending:
         await ask(QUESTION, late)

@@ -24,6 +24,10 @@ from leyr_mcp.server.cli import approve, audit, drafts, file, resolve
 from leyr_mcp.server.filing.passphrase import Passphrase
 from tests.support.mcp_session import TOLVAN
 
+NO_SUCH = (
+    "leyr-mcp: There is no such draft. Looked among the drafts for the sandbox; the LEYR_ settings "
+    "here must be those of the client that drafted it.\n"
+)
 PHRASE = "canary passphrase"
 SECRET = "sandbox-canary"
 APPROVER = "Anna Ek"

@@ -14,7 +14,7 @@ from leyr_mcp.server.cli import file, typed
 from leyr_mcp.server.cli.desk import Office
 from leyr_mcp.server.filing import passphrase
 from leyr_mcp.server.filing.entries import Entry, Person
-from tests.support.terminal_seat import APPROVER, PATIENT, PHRASE, Seat, clinic, seat_at
+from tests.support.terminal_seat import APPROVER, NO_SUCH, PATIENT, PHRASE, Seat, clinic, seat_at
 
 
 @pytest.fixture(autouse=True)
@@ -312,15 +312,25 @@ async def test_sandbox_takes_yes_from_a_script_alone(sandbox: Seat) -> None:
     assert (ran.code, ran.words) == (0, "Nothing waits for approval.")
 
 
+async def test_all_leaves_out_what_a_person_must_see(sandbox: Seat) -> None:
+    graver = await sandbox.draft("Mår bra. [namn]")
+    plain = await sandbox.draft()
+    ran = await sandbox.run("approve", "--all", "--yes", "--json")
+    assert (ran.code, ran.json["filed"]) == (1, 1)
+    assert [draft["draft_id"] for draft in ran.json["results"]] == [plain]
+    ran = await sandbox.run("approve", graver, "--yes", "--json")
+    assert (ran.code, ran.json["filed"]) == (0, 1)
+
+
 async def test_unknown_draft_and_empty_folder(sandbox: Seat) -> None:
     ran = await sandbox.run("approve", "d_unknown", "--yes")
-    assert (ran.code, ran.err) == (1, "leyr-mcp: There is no such draft.\n")
+    assert (ran.code, ran.err) == (1, NO_SUCH)
     ran = await sandbox.run("approve", "--all", "--yes")
     assert (ran.code, ran.words) == (0, "Nothing waits for approval.")
-    assert not (sandbox.state / "leyr-mcp-sandbox.sqlite3").exists()
+    assert not (sandbox.state / "leyr-mcp-sandbox-webdoc.sqlite3").exists()
     await sandbox.draft()
     ran = await sandbox.run("approve", "d_unknown", "--yes")
-    assert (ran.code, ran.err) == (1, "leyr-mcp: There is no such draft.\n")
+    assert (ran.code, ran.err) == (1, NO_SUCH)
 
 
 @pytest.mark.parametrize("arguments", [[], ["d_1", "--all"]])

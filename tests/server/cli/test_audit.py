@@ -35,7 +35,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("LOGNAME", "operator")
     local_user.cache_clear()
     keys = load_or_make(tmp_path / "config" / "leyr-mcp" / "data.key")
-    record(tmp_path / "state" / "leyr-mcp-sandbox.sqlite3", keys)
+    record(tmp_path / "state" / "leyr-mcp-sandbox-webdoc.sqlite3", keys)
     yield tmp_path / "state"
     local_user.cache_clear()
 
@@ -57,7 +57,7 @@ def record(path: Path, keys: Keys) -> None:
 
 
 def sql(state: Path, statement: str, *values: Any) -> None:
-    with closing(sqlite3.connect(state / "leyr-mcp-sandbox.sqlite3")) as database, database:
+    with closing(sqlite3.connect(state / "leyr-mcp-sandbox-webdoc.sqlite3")) as database, database:
         database.execute(statement, values)
 
 
@@ -131,14 +131,14 @@ def test_second_place_must_hold(
     change: Callable[[Path], object],
     says: str,
 ) -> None:
-    change(state / "leyr-mcp-sandbox.sqlite3.head")
+    change(state / "leyr-mcp-sandbox-webdoc.sqlite3.head")
     assert command.main(["verify"]) == 1
     assert says in capsys.readouterr().out
 
 
 def test_chain_of_no_event_needs_no_head(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sql(state, "DELETE FROM audit")
-    (state / "leyr-mcp-sandbox.sqlite3.head").unlink()
+    (state / "leyr-mcp-sandbox-webdoc.sqlite3.head").unlink()
     assert command.main(["verify"]) == 0
     assert "0 events" in capsys.readouterr().out
 
@@ -155,7 +155,7 @@ def test_nothing_recorded_yet_makes_nothing(
 
 
 def test_database_that_is_gone_is_broken(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (state / "leyr-mcp-sandbox.sqlite3").unlink()
+    (state / "leyr-mcp-sandbox-webdoc.sqlite3").unlink()
     assert command.main(["verify"]) == 1
     assert "The audit trail is gone" in capsys.readouterr().err
 
@@ -182,7 +182,7 @@ def test_key_may_be_a_setting(
 ) -> None:
     monkeypatch.setenv("LEYR_MCP_STATE_DIR", str(tmp_path / "own"))
     monkeypatch.setenv("LEYR_MCP_DATA_KEY", BASE64)
-    record(tmp_path / "own" / "leyr-mcp-sandbox.sqlite3", Keys(bytes(range(32))))
+    record(tmp_path / "own" / "leyr-mcp-sandbox-webdoc.sqlite3", Keys(bytes(range(32))))
     assert command.main(["verify"]) == 0
 
 

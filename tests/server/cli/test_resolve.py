@@ -13,7 +13,7 @@ from leyr_mcp.server.filing import passphrase
 from leyr_mcp.server.filing.timing import utc_now
 from leyr_mcp.server.settings import load
 from leyr_mcp.server.storage.store import Change
-from tests.support.terminal_seat import APPROVER, PHRASE, Seat, clinic, seat_at
+from tests.support.terminal_seat import APPROVER, NO_SUCH, PHRASE, Seat, clinic, seat_at
 
 
 @pytest.fixture(autouse=True)
@@ -138,7 +138,7 @@ async def test_draft_that_needs_nobody_and_unknown_draft(
 ) -> None:
     seat = seat_at(tmp_path, monkeypatch, capsys)
     ran = await seat.run("resolve", "d_unknown")
-    assert (ran.code, ran.err) == (1, "leyr-mcp: There is no such draft.\n")
+    assert (ran.code, ran.err) == (1, NO_SUCH)
     draft_id = await seat.draft()
     ran = await seat.run("resolve", draft_id, "--drop")
     assert (ran.code, ran.err) == (1, "leyr-mcp: That draft needs nobody: waits for approval.\n")

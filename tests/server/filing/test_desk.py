@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -84,7 +85,7 @@ async def test_call_that_comes_in_second_gets_the_draft_of_the_first(
         drafting = it.desk._drafting
         shown = drafting.shown
 
-        async def late(plan: Any, who: Who) -> Shown:
+        async def late(*_: Any) -> Shown:
             monkeypatch.setattr(drafting, "shown", shown)
             staged.append(await it.desk.stage(proposal(it), ME))
             raise LeyrMcpError("That time is not free.", code="slot_taken")
@@ -493,3 +494,32 @@ async def test_housekeeping_that_fails_is_tried_again(
         await asyncio.wait_for(tried.wait(), 5)
     assert "housekeeping failed" in caplog.text
     assert "Tolvan" not in caplog.text
+
+
+async def test_same_note_drafted_again_is_marked_for_a_person() -> None:
+    async with asking("auto") as it:
+        first = await it.desk.stage(proposal(it), ME)
+        again = await it.desk.stage(replace(proposal(it), key="second"), ME)
+        (check,) = [check for check in again.shown.checks if check.code == "same_before"]
+        assert (check.level, first.id in check.message) == ("block", True)
+        spaced = replace(proposal(it), item=item("Mår bra. \r\n"), key="third")
+        assert (await it.desk.stage(spaced, ME)).shown.blocked
+        other = await it.desk.stage(replace(proposal(it), item=item("Mår sämre.")), ME)
+        assert "same_before" not in {check.code for check in other.shown.checks}
+
+
+async def test_what_was_never_sent_and_given_up_marks_nothing() -> None:
+    async with asking("auto") as it:
+        first = await it.desk.stage(proposal(it), ME)
+        await it.desk.withdraw(first.id, ME)
+        again = await it.desk.stage(proposal(it), ME)
+        assert (again.id != first.id, again.shown.checks) == (True, ())
+
+
+async def test_note_that_a_person_wrote_is_known_when_it_is_drafted_again() -> None:
+    async with asking("auto") as it:
+        first = await it.desk.stage(proposal(it), ME)
+        await it.desk.edit(first, item("Mår bättre."), ANNA)
+        again = await it.desk.stage(replace(proposal(it), item=item("Mår bättre.")), ME)
+        assert again.id != first.id
+        assert "same_before" in {check.code for check in again.shown.checks}
