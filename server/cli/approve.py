@@ -24,10 +24,10 @@ from leyr_mcp.server.errors import InputError
 from leyr_mcp.server.filing.entries import Entry, Person
 from leyr_mcp.server.filing.passphrase import Refused
 from leyr_mcp.server.filing.preview import STATE_NAMES
-from leyr_mcp.server.storage.store import OPEN
+from leyr_mcp.server.storage.store import OPEN, State
 
 _MOST = 1_000
-_DECIDABLE = ("draft", "awaiting_approval")
+_DECIDABLE: tuple[State, ...] = ("draft", "awaiting_approval")
 
 
 def main(argv: list[str]) -> int:
@@ -144,9 +144,13 @@ async def _wanted(office: Office, options: argparse.Namespace) -> list[Entry]:
 
 
 def _decidable(entry: Entry, *, decline: bool) -> None:
-    """Refuse what nobody can approve; what is on its way or filed is only looked at again."""
+    """Refuse what nobody can approve; what is on its way or filed is only looked at again.
+
+    An approval can be taken back, by declining, until the draft is picked up.
+    """
     now = entry.draft.state
-    if now in _DECIDABLE or (not decline and (now in OPEN or now == "filed")):
+    also: frozenset[State] = frozenset({"approved"}) if decline else OPEN | {"filed"}
+    if now in _DECIDABLE or now in also:
         return
     text = f"Draft {entry.id} cannot be {'declined' if decline else 'approved'}: "
     text += f"{STATE_NAMES[now]}."
@@ -168,7 +172,7 @@ def _read(
         out.line()
         earlier = office.run(office.desk.earlier(entry))
         shown.whole(out, entry, earlier, office.settings.timezone, office.app.context.now())
-        if entry.draft.state not in _DECIDABLE:
+        if entry.draft.state not in _DECIDABLE and not options.decline:
             out.paragraph(f"Approved before: {STATE_NAMES[entry.draft.state]}.")
             chosen.append(entry)
             continue

@@ -165,6 +165,16 @@ async def test_approved_draft_is_taken_back_before_it_is_picked_up() -> None:
         assert (await drafted(it)).id != entry.id
 
 
+async def test_person_takes_an_approval_back_before_it_is_picked_up() -> None:
+    async with asking("auto") as it:
+        hold(it)
+        entry = await drafted(it)
+        assert await it.desk.approve(entry, ANNA)
+        assert await it.desk.decline(await it.desk.entry(entry.id), ANNA)
+        assert (await run_for(it, entry)).draft.state == "declined"
+        assert it.writes() == []
+
+
 async def test_what_was_sent_is_not_taken_back_or_revised() -> None:
     async with asking("auto", user(yes)) as it:
         _, data = await it.ask("write_note", **NOTE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,11 @@ import pytest
 from leyr_mcp.server.cli import approve as command
 from leyr_mcp.server.cli import file, typed
 from leyr_mcp.server.cli.desk import Office
+from leyr_mcp.server.errors import InputError
 from leyr_mcp.server.filing import passphrase
 from leyr_mcp.server.filing.entries import Entry, Person
+from leyr_mcp.server.storage.store import State
+from tests.support.mcp_asking import NOTE, asking
 from tests.support.terminal_seat import APPROVER, NO_SUCH, PATIENT, PHRASE, Seat, clinic, seat_at
 
 
@@ -270,6 +274,20 @@ async def test_declining_needs_no_passphrase_and_files_nothing(seat: Seat) -> No
     again = await seat.run("approve", first, "--decline", "--yes")
     assert again.code == 1
     assert "cannot be declined: declined." in again.err
+
+
+@pytest.mark.parametrize("state", ["approved", "sending", "unknown", "filed"])
+async def test_only_what_is_not_picked_up_can_be_declined(state: State) -> None:
+    async with asking("auto") as it:
+        _, data = await it.ask("write_note", **NOTE)
+        entry = await it.desk.entry(data["draft_id"])
+    entry = replace(entry, draft=replace(entry.draft, state=state))
+    command._decidable(entry, decline=False)  # looked at again
+    if state == "approved":
+        command._decidable(entry, decline=True)
+    else:
+        with pytest.raises(InputError, match="cannot be declined"):
+            command._decidable(entry, decline=True)
 
 
 async def test_nothing_declined_is_said(seat: Seat) -> None:
