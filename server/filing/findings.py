@@ -149,6 +149,7 @@ def repeats(payload: Payload, like: Sequence[Entry]) -> list[Check]:
         )
         for other in like
         if isinstance(other.payload.item, NoteItem)
+        and item.template_id == other.payload.item.template_id
         and note_difference(item, None, _as_note(other.payload.item)) is None
     ]
 

@@ -14,7 +14,7 @@ const browser = await chromium.launch({
   args: ["--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"],
 });
 const page = await browser.newPage({ viewport: { width: 1280, height: 1400 } });
-page.setDefaultTimeout(15_000);
+page.setDefaultTimeout(30_000);
 page.on("pageerror", (error) => seen.pageErrors.push(error.message));
 page.on("request", (request) => {
   const { method, params } = JSON.parse(request.postData() || "{}").message ?? {};
@@ -125,7 +125,7 @@ async function write() {
 
 async function approve(url) {
   const review = await browser.newPage({ viewport: { width: 1000, height: 900 } });
-  review.setDefaultTimeout(15_000);
+  review.setDefaultTimeout(30_000);
   review.on("pageerror", (error) => seen.pageErrors.push(error.message));
   await review.goto(url);
   await review.getByRole("button", { name: "Choose approve for all" }).click();

@@ -16,7 +16,7 @@ const browser = await chromium.launch({
 
 async function opened(options = {}) {
   const page = await browser.newPage({ viewport: { width: 1000, height: 900 }, ...options });
-  page.setDefaultTimeout(15_000);
+  page.setDefaultTimeout(30_000);
   page.on("pageerror", (error) => seen.errors.push(error.message));
   page.on("console", (message) => message.type() === "error" && seen.errors.push(message.text()));
   return page;
