@@ -203,7 +203,7 @@ async def _earlier(context: ToolContext, proposal: Proposal, item: ChangeItem) -
             and entry.shown.key == proposal.key
             and entry.draft.updated_at >= since
         ):
-            return dataclasses.replace(entry, already_filed=entry.draft.state == "filed")
+            return entry.again()
     return None
 
 

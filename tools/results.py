@@ -7,6 +7,7 @@ exist for that role.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated, Any, Literal, NotRequired, get_args
 
@@ -214,16 +215,7 @@ def _read_back(verified: str) -> str:
 
 def about(entries: Sequence[Entry]) -> tuple[About, ...]:
     """Return whose data these are, for the audit."""
-    return tuple(
-        About(
-            patient=entry.payload.patient,
-            patient_key=entry.draft.patient_key,
-            care_unit=entry.payload.care_unit_id,
-            object_type=entry.draft.kind,
-            draft_id=entry.id,
-        )
-        for entry in entries
-    )
+    return tuple(replace(entry.about, object_type=entry.draft.kind) for entry in entries)
 
 
 async def settled(context: ToolContext, entries: Sequence[Entry]) -> list[Entry]:

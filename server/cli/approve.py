@@ -21,13 +21,12 @@ from leyr_mcp.server.cli.desk import (
 from leyr_mcp.server.cli.terminal import Screen
 from leyr_mcp.server.cli.typed import NoTerminalError
 from leyr_mcp.server.errors import InputError
-from leyr_mcp.server.filing.entries import Entry, Person
+from leyr_mcp.server.filing.entries import DECIDABLE, Entry, Person
 from leyr_mcp.server.filing.passphrase import Refused
 from leyr_mcp.server.filing.preview import STATE_NAMES
 from leyr_mcp.server.storage.store import OPEN, State
 
 _MOST = 1_000
-_DECIDABLE: tuple[State, ...] = ("draft", "awaiting_approval")
 
 
 def main(argv: list[str]) -> int:
@@ -150,7 +149,7 @@ def _decidable(entry: Entry, *, decline: bool) -> None:
     """
     now = entry.draft.state
     also: frozenset[State] = frozenset({"approved"}) if decline else OPEN | {"filed"}
-    if now in _DECIDABLE or now in also:
+    if now in DECIDABLE or now in also:
         return
     text = f"Draft {entry.id} cannot be {'declined' if decline else 'approved'}: "
     text += f"{STATE_NAMES[now]}."
@@ -172,7 +171,7 @@ def _read(
         out.line()
         earlier = office.run(office.desk.earlier(entry))
         shown.whole(out, entry, earlier, office.settings.timezone, office.app.context.now())
-        if entry.draft.state not in _DECIDABLE and not options.decline:
+        if entry.draft.state not in DECIDABLE and not options.decline:
             out.paragraph(f"Approved before: {STATE_NAMES[entry.draft.state]}.")
             chosen.append(entry)
             continue

@@ -20,7 +20,7 @@ from leyr_mcp.server.cli import typed
 from leyr_mcp.server.cli.terminal import Screen
 from leyr_mcp.server.cli.typed import NoTerminalError
 from leyr_mcp.server.errors import ConfigError, InputError, LeyrMcpError
-from leyr_mcp.server.filing.audit import About, Who, local_user
+from leyr_mcp.server.filing.audit import Who, local_user
 from leyr_mcp.server.filing.desk import NO_SUCH_DRAFT, Desk
 from leyr_mcp.server.filing.entries import Entry, Person
 from leyr_mcp.server.filing.passphrase import Passphrase, Refused
@@ -152,13 +152,9 @@ class Office:
         Raises:
             StorageError: It was not stored, so nothing may be shown.
         """
+        alone = len(entries) == 1
         abouts = {
-            entry.draft.patient_key: About(
-                patient=entry.payload.patient,
-                patient_key=entry.draft.patient_key,
-                care_unit=entry.payload.care_unit_id,
-                draft_id=entry.id if len(entries) == 1 else None,
-            )
+            entry.draft.patient_key: entry.about if alone else replace(entry.about, draft_id=None)
             for entry in entries
         }
         await self.app.journal.answered(tool, self.who, tuple(abouts.values()))
@@ -213,13 +209,7 @@ class Office:
     async def _refused(self, cause: str, entries: Sequence[Entry]) -> None:
         _, trail = await self.app.journal.opened()
         for entry in entries:
-            about = About(
-                patient=entry.payload.patient,
-                patient_key=entry.draft.patient_key,
-                care_unit=entry.payload.care_unit_id,
-                draft_id=entry.id,
-            )
-            event = trail.local("approve", self.who, about, error="invalid_argument")
+            event = trail.local("approve", self.who, entry.about, error="invalid_argument")
             event.fields.update(channel=CHANNEL, cause=cause)
             await trail.append(event)
 

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
 from leyr_mcp.server.filing.asking import Answer, Caller, Field, Question
-from leyr_mcp.server.filing.audit import About
 from leyr_mcp.server.filing.desk import Desk
 from leyr_mcp.server.filing.entries import Entry, Person
 from leyr_mcp.server.filing.preview import preview
@@ -85,15 +84,7 @@ def question(entries: Sequence[Entry], zone: ZoneInfo) -> Question:
     else:
         lead = f"Shall these {len(entries)} be filed in the health record? Filing cannot be undone."
         texts = [f"--- {number} ---\n{text}" for number, text in enumerate(texts, 1)]
-    about = tuple(
-        About(
-            patient=entry.payload.patient,
-            patient_key=entry.draft.patient_key,
-            care_unit=entry.payload.care_unit_id,
-            draft_id=entry.id,
-        )
-        for entry in entries
-    )
+    about = tuple(entry.about for entry in entries)
     return Question("\n\n".join([lead, *texts]), fields, about)
 
 

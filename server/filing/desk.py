@@ -127,7 +127,7 @@ class Desk:
             found = await store.staged(dedupe, now=self._clock())
             if found is None:
                 break
-            entry = moves.again(opened(found))
+            entry = opened(found).again()
             if not await self._drafting.is_over(entry):
                 return await self._as_asked(await self._as_known(entry, plan, who), proposal, who)
             salt = found.id
@@ -138,7 +138,7 @@ class Desk:
             if twin is None:
                 raise
             # A like call came first, and what stands against this one may be what it filed.
-            return await self._as_asked(moves.again(opened(twin)), proposal, who)
+            return await self._as_asked(opened(twin).again(), proposal, who)
         draft, new = await store.stage(
             NewDraft(
                 kind=payload.kind,
@@ -156,7 +156,7 @@ class Desk:
         )
         if new:
             return opened(draft)
-        return await self._as_asked(moves.again(opened(draft)), proposal, who)
+        return await self._as_asked(opened(draft).again(), proposal, who)
 
     async def revise(self, draft_id: str, proposal: Proposal, who: Who) -> Entry:
         """Put other content in the place of an unsent draft's; an approval is void by that.
@@ -171,7 +171,7 @@ class Desk:
         payload = plan.payload
         moves.check_same(before, payload, store.patient_key(plan.whom))
         if payload.digest() == before.draft.digest:  # the same call again, as after a question
-            return await self._as_asked(moves.again(before), proposal, who)
+            return await self._as_asked(before.again(), proposal, who)
         if before.draft.attempt:  # the earlier text may be in the record; it is looked for by that
             raise moves.sent(before)
         like = [one for one in await self._like(plan) if one.id != before.id]
@@ -180,7 +180,7 @@ class Desk:
             before,
             payload,
             shown,
-            "draft" if proposal.draft else "awaiting_approval",
+            _first_state(proposal),
             trail.local("amend", who, moves.about(payload)),
             dedupe=store.dedupe_key(principal(who), *plan.key, ""),
         )
@@ -412,7 +412,7 @@ class Desk:
         try:
             return await self._revised(entry, payload, shown, entry.draft.state, event)
         except LeyrMcpError:  # a like call did the same, or a person decided, at this moment
-            return moves.again(await self.entry(entry.id))
+            return (await self.entry(entry.id)).again()
 
     async def _revised(
         self,

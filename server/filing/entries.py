@@ -7,7 +7,7 @@ answer about a draft is made from these three alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Literal
 
@@ -15,7 +15,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from leyr_mcp.server.ehr.identifiers import PatientRef
 from leyr_mcp.server.errors import StorageError
-from leyr_mcp.server.filing.audit import Who
+from leyr_mcp.server.filing.audit import About, Who
 from leyr_mcp.server.filing.payloads import Item, Payload, digest_of
 from leyr_mcp.server.storage.store import Draft, State
 
@@ -24,6 +24,8 @@ Level = Literal["info", "warn", "block"]
 Expected = Literal["equal", "unverified", "absent"]
 # In these a person has yet to see it, and its caller may still change or take it back.
 UNSENT: tuple[State, ...] = ("draft", "awaiting_file", "awaiting_approval")
+# On these a person can decide.
+DECIDABLE: tuple[State, ...] = ("awaiting_approval", "draft")
 # What is not yet in the record and not yet given up, as `drafts://unsent` and the queue show it.
 UNFINISHED: tuple[State, ...] = (
     *UNSENT, "approved", "sending", "accepted", "unknown", "needs_human",
@@ -111,6 +113,20 @@ class Entry:
     def id(self) -> str:
         """The draft's id."""
         return self.draft.id
+
+    @property
+    def about(self) -> About:
+        """Whose data it holds, for the audit."""
+        return About(
+            patient=self.payload.patient,
+            patient_key=self.draft.patient_key,
+            care_unit=self.payload.care_unit_id,
+            draft_id=self.id,
+        )
+
+    def again(self) -> Entry:
+        """Return it as a like call made it before."""
+        return replace(self, already_filed=self.draft.state == "filed")
 
     @property
     def waits(self) -> bool:

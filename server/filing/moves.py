@@ -12,11 +12,6 @@ from leyr_mcp.server.storage.store import FREED, AuditEntry, Draft
 from leyr_mcp.server.text import short
 
 
-def again(entry: Entry) -> Entry:
-    """Return a draft that a like call made before."""
-    return dataclasses.replace(entry, already_filed=entry.draft.state == "filed")
-
-
 def by(person: Person, event: AuditEntry) -> AuditEntry:
     """Return the event of a person's decision, with who it was and through what."""
     told = {"approver": short(person.name), "channel": short(person.channel)}

@@ -20,7 +20,7 @@ from leyr_mcp.server.boundary import Arguments, describe
 from leyr_mcp.server.errors import InputError, LeyrMcpError
 from leyr_mcp.server.filing.audit import NOTHING, About, Who, local_user
 from leyr_mcp.server.filing.desk import Desk
-from leyr_mcp.server.filing.entries import Entry, Person
+from leyr_mcp.server.filing.entries import DECIDABLE, Entry, Person
 from leyr_mcp.server.filing.journal import Journal
 from leyr_mcp.server.filing.passphrase import Passphrase, Refused
 from leyr_mcp.server.filing.payloads import AppointmentItem, ChangeItem, Item, NoteItem
@@ -253,7 +253,7 @@ class Review:
     async def _decided(self, decision: Decision, person: Person) -> dict[str, Any]:
         """Decide on one draft; a failure is told and leaves the others as they are."""
         try:
-            entry = await self._current(decision, views.DECIDABLE)
+            entry = await self._current(decision, DECIDABLE)
             if decision.approve:
                 await self._desk.submit(entry, person.who)  # approved is what was seen, not this
             decide = self._desk.approve if decision.approve else self._desk.decline
@@ -299,10 +299,8 @@ def _name(entry: Entry) -> str:
 def _abouts(entries: Iterable[Entry]) -> list[About]:
     """Return whose data is shown: each patient once where many drafts are listed."""
     found = {
-        (entry.payload.patient, entry.payload.care_unit_id): About(
-            patient=entry.payload.patient,
-            patient_key=entry.draft.patient_key,
-            care_unit=entry.payload.care_unit_id,
+        (entry.payload.patient, entry.payload.care_unit_id): dataclasses.replace(
+            entry.about, draft_id=None
         )
         for entry in entries
     }

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from leyr_mcp.server.filing.entries import Check, Entry
+from leyr_mcp.server.filing.entries import DECIDABLE, Check, Entry
 from leyr_mcp.server.filing.payloads import (
     AppointmentItem,
     ChangeItem,
@@ -21,8 +21,7 @@ from leyr_mcp.server.times import clock, day_line
 from leyr_mcp.server.web import words
 from leyr_mcp.server.web.changes import changes
 
-# What a person can decide on, and what they can still change.
-DECIDABLE: tuple[State, ...] = ("awaiting_approval", "draft")
+# What a person can still change.
 EDITABLE: tuple[State, ...] = (*DECIDABLE, "approved")
 _FREE = "unstructured"
 
