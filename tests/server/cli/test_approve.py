@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -14,33 +13,10 @@ from leyr_mcp.server.cli import approve as command
 from leyr_mcp.server.cli import file, typed
 from leyr_mcp.server.cli.desk import Office
 from leyr_mcp.server.errors import InputError
-from leyr_mcp.server.filing import passphrase
 from leyr_mcp.server.filing.entries import Entry, Person
 from leyr_mcp.server.storage.store import State
 from tests.support.mcp_asking import NOTE, asking
-from tests.support.terminal_seat import APPROVER, NO_SUCH, PATIENT, PHRASE, Seat, clinic, seat_at
-
-
-@pytest.fixture(autouse=True)
-def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passphrase, "_N", 2**4)
-
-
-@pytest.fixture
-async def seat(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> AsyncIterator[Seat]:
-    """A clinic whose record is reached over a socket."""
-    async with clinic(tmp_path, monkeypatch, capsys) as seat:
-        yield seat
-
-
-@pytest.fixture
-def sandbox(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Seat:
-    """The embedded sandbox."""
-    return seat_at(tmp_path, monkeypatch, capsys)
+from tests.support.terminal_seat import APPROVER, NO_SUCH, PATIENT, PHRASE, Seat
 
 
 async def test_person_reads_says_yes_and_types_the_passphrase(seat: Seat) -> None:

@@ -2,38 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from leyr_mcp.server.cli import shown
-from leyr_mcp.server.filing import passphrase
 from leyr_mcp.server.filing.timing import utc_now
-from tests.support.terminal_seat import PATIENT, Seat, clinic, seat_at
-
-
-@pytest.fixture(autouse=True)
-def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passphrase, "_N", 2**4)
-
-
-@pytest.fixture
-def sandbox(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Seat:
-    """The embedded sandbox."""
-    return seat_at(tmp_path, monkeypatch, capsys)
-
-
-@pytest.fixture
-async def seat(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> AsyncIterator[Seat]:
-    """A clinic whose record is reached over a socket."""
-    async with clinic(tmp_path, monkeypatch, capsys) as seat:
-        yield seat
+from tests.support.terminal_seat import PATIENT, Seat
 
 
 async def test_empty_queue_says_so_and_makes_nothing(sandbox: Seat, tmp_path: Path) -> None:

@@ -3,39 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from leyr_mcp.server.cli import file as command
-from leyr_mcp.server.filing import passphrase
-from tests.support.terminal_seat import APPROVER, PATIENT, PHRASE, Seat, clinic, seat_at
+from tests.support.terminal_seat import APPROVER, PATIENT, PHRASE, Seat
 
 NOTE = {"patient_id": PATIENT, "title": "Besök", "content": "Mår bra.", "expect": "Tolvansson"}
-
-
-@pytest.fixture(autouse=True)
-def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passphrase, "_N", 2**4)
-
-
-@pytest.fixture
-def sandbox(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Seat:
-    """The embedded sandbox."""
-    return seat_at(tmp_path, monkeypatch, capsys)
-
-
-@pytest.fixture
-async def seat(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> AsyncIterator[Seat]:
-    """A clinic whose record is reached over a socket."""
-    async with clinic(tmp_path, monkeypatch, capsys) as seat:
-        yield seat
 
 
 async def test_note_is_drafted_as_by_a_call(seat: Seat, tmp_path: Path) -> None:

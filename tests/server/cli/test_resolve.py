@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from leyr_mcp.server.app import make_store
 from leyr_mcp.server.cli import resolve as command
-from leyr_mcp.server.filing import passphrase
 from leyr_mcp.server.filing.timing import utc_now
 from leyr_mcp.server.settings import load
 from leyr_mcp.server.storage.store import Change
-from tests.support.terminal_seat import APPROVER, NO_SUCH, PHRASE, Seat, clinic, seat_at
-
-
-@pytest.fixture(autouse=True)
-def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passphrase, "_N", 2**4)
-
-
-@pytest.fixture
-async def seat(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> AsyncIterator[Seat]:
-    """A clinic whose record is reached over a socket."""
-    async with clinic(tmp_path, monkeypatch, capsys) as seat:
-        yield seat
+from tests.support.terminal_seat import APPROVER, NO_SUCH, PHRASE, Seat, seat_at
 
 
 async def status(seat: Seat, draft_id: str) -> str:
