@@ -1,6 +1,8 @@
 VENV := .venv
 PY   := $(VENV)/bin/python
 PIP  := $(PY) -m pip --disable-pip-version-check --quiet
+# The tests, over the machine's cores.
+SPREAD := -n auto --maxprocesses 4 --dist worksteal
 # Bytecode is part of a quick start; never inherit a switch that leaves it out.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -18,13 +20,14 @@ $(VENV)/.locked: requirements.lock
 
 $(VENV)/.project: $(VENV)/.locked pyproject.toml
 	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(PY) -m compileall -q server tools sandbox
 	@touch $@
 
 demo: setup
 	@$(VENV)/bin/leyr-mcp demo
 
 test: setup
-	@$(PY) -m pytest -q
+	@$(PY) -m pytest -q $(SPREAD)
 
 # What CI runs. Each part can be run alone.
 check: setup
@@ -76,7 +79,7 @@ sandbox: setup
 lock:
 	@test -x $(PY) || python3 -m venv $(VENV)
 	@$(PIP) install uv
-	@$(VENV)/bin/uv pip compile pyproject.toml --group dev --group build --universal --python-version 3.11 \
+	@$(VENV)/bin/uv pip compile pyproject.toml --extra pdf --group dev --group build --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements.lock
 
 clean:

@@ -100,7 +100,7 @@ async def test_a_look_that_a_dead_process_began_is_made_again_at_once(dead: str)
         assert (await at.now(draft)).state == "filed"
 
 
-@pytest.mark.parametrize("owner", [new_owner(), "elsewhere:1:0badcafe"])
+@pytest.mark.parametrize("owner", [new_owner(), "elsewhere:1:0badcafe"], ids=["here", "elsewhere"])
 @virtual
 async def test_what_a_living_process_holds_stays_its_own(owner: str) -> None:
     async with desk(faults=lambda: HANG) as at:
