@@ -61,6 +61,10 @@ def _texts(value: Any) -> Any:
     )
 
 
+def _never_told(_: Any) -> None:
+    """What only this server works out is not taken from an answer."""
+
+
 Made = Annotated[datetime | None, WrapValidator(_moment_or_none)]
 
 
@@ -134,7 +138,11 @@ class Note(Entity):
 
 
 class Document(Entity):
-    """A document; `content` is base64 and only sometimes there."""
+    """A document; `content` is base64 and only sometimes there.
+
+    Where only `size` and `sha256` were asked for, they stand for it: both None where the record
+    gives no content, `sha256` empty where what it gives is no base64.
+    """
 
     id: Id
     title: str | None = None
@@ -143,3 +151,5 @@ class Document(Entity):
     created_by_id: str | None = None
     created_at: Made = None
     content: str | None = Field(default=None, repr=False)
+    size: Annotated[int | None, BeforeValidator(_never_told)] = None
+    sha256: Annotated[str | None, BeforeValidator(_never_told)] = None

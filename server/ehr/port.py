@@ -186,6 +186,12 @@ class Ehr(Protocol):
         """Return one document, with its content where the record system gives it."""
         ...
 
+    async def document_digest(
+        self, care_unit_id: str, patient: PatientRef, document_id: str
+    ) -> Document:
+        """Return one document whose content is told as size and SHA-256 only."""
+        ...
+
     async def create_patient(self, care_unit_id: str, new: NewPatient) -> Patient:
         """Create a patient, or return the one that exists."""
         ...

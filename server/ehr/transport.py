@@ -42,11 +42,14 @@ READ_DEADLINE_S = 30.0
 BODY_LIMIT = 2 * 1024 * 1024
 DOCUMENT_LIMIT = 29 * 1024 * 1024
 
+Filter = Callable[[bytes], bytes]
+
 _TARGET_LIMIT = 8_000
 # Nothing in this alphabet needs quoting, ends a segment or begins a query.
 _SEGMENT = re.compile(r"[A-Za-z0-9._:-]{1,130}")
 _TIMEOUTS = {"connect": 5.0, "write": 15.0, "read": 30.0, "pool": 5.0}
 _SUCCESS = range(200, 300)
+_TOO_LARGE = "The record system's answer is larger than allowed."
 _REPEATABLE = frozenset({408, 429, 500, 502, 503, 504})
 
 # The library's failures by what they tell about the request. A test enumerates the library's
@@ -70,8 +73,22 @@ MAYBE_SENT = (
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """How much of an answer is read, and by which filter; each attempt has a fresh one.
+
+    What a filter passes on is held to `BODY_LIMIT`, whatever the limit of what it takes in.
+    """
+
+    limit: int = BODY_LIMIT
+    fresh: Callable[[], Filter] | None = None
+
+
+WHOLE = Reading()
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """A 2xx answer whose body was read whole."""
+    """A 2xx answer whose body was read to its end."""
 
     status: int
     body: bytes
@@ -147,14 +164,14 @@ class Transport:
         segments: Sequence[str],
         query: Sequence[tuple[str, str]] = (),
         *,
-        limit: int = BODY_LIMIT,
+        reading: Reading = WHOLE,
     ) -> Answer:
         """Return the answer to a GET, tried up to three times within the deadline.
 
         Raises:
             UpstreamError: With its code, when no attempt gave an answer that can be used.
         """
-        return await self.send("GET", segments, query, limit=limit, repeatable=True)
+        return await self.send("GET", segments, query, reading=reading, repeatable=True)
 
     async def send(
         self,
@@ -164,7 +181,7 @@ class Transport:
         *,
         body: bytes | AsyncIterable[bytes] | None = None,
         length: int = 0,
-        limit: int = BODY_LIMIT,
+        reading: Reading = WHOLE,
         deadline_s: float | None = None,
         repeatable: bool = False,
     ) -> Answer:
@@ -190,7 +207,7 @@ class Transport:
                     asyncio.get_running_loop().time() + ends - time.monotonic()
                 ):
                     request = self._request(method, target, body, length)
-                    answer = await self._once(request, limit)
+                    answer = await self._once(request, reading)
             except TimeoutError:
                 self._breaker.record(ok=False)
                 raise UpstreamUnavailableError(
@@ -254,11 +271,11 @@ class Transport:
         headers["Content-Length"] = str(len(body) if isinstance(body, bytes) else length)
         return httpx2.Request(method, url, headers=headers, content=body, extensions=extensions)
 
-    async def _once(self, request: httpx2.Request, limit: int) -> Answer:
+    async def _once(self, request: httpx2.Request, reading: Reading) -> Answer:
         try:
             response = await self._connection().handle_async_request(request)
             try:
-                return await self._receive(response, limit)
+                return await self._receive(response, reading)
             finally:
                 await response.aclose()
         except NOT_SENT as exc:
@@ -287,7 +304,7 @@ class Transport:
                 )
         return self._http
 
-    async def _receive(self, response: httpx2.Response, limit: int) -> Answer:
+    async def _receive(self, response: httpx2.Response, reading: Reading) -> Answer:
         headers = response.headers
         self._last_date = headers.get("date"), time.time()
         if headers.get("content-encoding", "identity").lower() != "identity":
@@ -299,24 +316,31 @@ class Transport:
         ok = response.status_code in _SUCCESS
         if ok and not is_json:
             raise UpstreamContractError("The record system did not answer with JSON.")
-        body = await _bounded(response, limit)
         if ok:
-            return Answer(response.status_code, body)
+            return Answer(response.status_code, await _bounded(response, reading))
+        body = await _bounded(response, WHOLE)
         retry_after = retry_after_s(headers.get("retry-after"), now=time.time())
         raise self._name_refusal(Refusal(response.status_code, body, is_json, retry_after))
 
 
-async def _bounded(response: httpx2.Response, limit: int) -> bytes:
+async def _bounded(response: httpx2.Response, reading: Reading) -> bytes:
     parts: list[bytes] = []
-    size = 0
+    size = passed = 0
+    limit, keep = reading.limit, None if reading.fresh is None else reading.fresh()
     stream = response.stream
     if not isinstance(stream, httpx2.AsyncByteStream):
         raise UpstreamContractError("The record system's answer cannot be read.")
     async for part in stream:
         size += len(part)
         if size > limit:
-            raise UpstreamContractError("The record system's answer is larger than allowed.")
-        parts.append(part)
+            raise UpstreamContractError(_TOO_LARGE)
+        if keep is None:
+            parts.append(part)
+        elif kept := keep(part):
+            passed += len(kept)
+            if passed > BODY_LIMIT:
+                raise UpstreamContractError(_TOO_LARGE)
+            parts.append(kept)
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 

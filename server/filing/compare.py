@@ -6,13 +6,10 @@ difference; one that is there and differs always is.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from hashlib import sha256
 
 from leyr_mcp.server.ehr.models import Appointment, Document, Note, Patient
 from leyr_mcp.server.filing.payloads import (
@@ -158,17 +155,11 @@ def change_difference(item: ChangeItem, found: Appointment) -> str | None:
 
 
 def document_difference(item: DocumentItem, author: str | None, found: Document) -> str | None:
-    """Return what of a stored document is not as approved, or None; bytes only if they are told."""
+    """Return what of a stored document is not as approved, or None; bytes only if told."""
     if found.title is not None and text(found.title) != text(item.title):
         return "title"
     if found.format is not None and found.format.lower() != item.format.lower():
         return "format"
     if not may_be(found.created_by_id, author):
         return "author"
-    if found.content is None:
-        return None
-    try:
-        stored = base64.b64decode(found.content, validate=True)
-    except (binascii.Error, ValueError):
-        return "content"
-    return None if sha256(stored).hexdigest() == item.sha256 else "content"
+    return None if found.sha256 in {None, item.sha256} else "content"

@@ -36,6 +36,7 @@ from leyr_mcp.server.filing.payloads import (
     PatientItem,
     Payload,
 )
+from leyr_mcp.server.storage.store import Change
 
 T = TypeVar("T")
 CLOCKS_DIFFER = timedelta(minutes=5)
@@ -53,6 +54,12 @@ class Hit:
     record_id: str
     matched_by: str
     verified: str = EQUAL
+
+    def change(self) -> Change:
+        """Return what it makes of its draft; why that was in doubt is over."""
+        return Change(
+            remote_id=self.record_id, matched_by=self.matched_by, verified=self.verified, reason=""
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,14 +226,14 @@ async def _document(ehr: Ehr, doubt: Doubt, item: DocumentItem) -> Found:
     ]
     tally = _Tally(INCONCLUSIVE if len(candidates) > CANDIDATES else None)
     for listed in candidates[:CANDIDATES]:
-        entry = await _if_there(ehr.document(unit, ref, listed.id))
+        entry = await _if_there(ehr.document_digest(unit, ref, listed.id))
         if entry is None:
             continue
         difference = document_difference(item, author, entry)
         if difference not in {None, "content"}:
             continue
         made = age(entry.created_at or listed.created_at, doubt.earliest)
-        if entry.content is None:
+        if entry.sha256 is None:
             sure = Age.AFTER if made is Age.AFTER else Age.UNKNOWN
             tally.add(Hit(entry.id, "title_format_time", UNREADABLE), difference, sure)
         else:  # equal bytes are the same document, whenever it came

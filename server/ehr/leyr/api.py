@@ -10,7 +10,7 @@ from pydantic_core import from_json, to_json
 
 from leyr_mcp.server.ehr.capabilities import Capabilities
 from leyr_mcp.server.ehr.identifiers import PatientRef, ResourceRef
-from leyr_mcp.server.ehr.transport import BODY_LIMIT, Answer, Transport
+from leyr_mcp.server.ehr.transport import WHOLE, Answer, Reading, Transport
 from leyr_mcp.server.errors import InputError, UpstreamContractError, UpstreamNotSupportedError
 
 M = TypeVar("M", bound=BaseModel)
@@ -69,8 +69,8 @@ class LeyrApi:
     ) -> list[M]:
         return parse_list(model, await self._transport.read(segments, query))
 
-    async def _get(self, model: type[M], segments: Sequence[str], *, limit: int = BODY_LIMIT) -> M:
-        return parse_one(model, await self._transport.read(segments, limit=limit))
+    async def _get(self, model: type[M], segments: Sequence[str], *, reading: Reading = WHOLE) -> M:
+        return parse_one(model, await self._transport.read(segments, reading=reading))
 
     async def _write(
         self,

@@ -8,9 +8,10 @@ from typing import Any
 
 from leyr_mcp.server.ehr.identifiers import PatientRef
 from leyr_mcp.server.ehr.leyr.api import LeyrApi, encoded, parse_one, present
+from leyr_mcp.server.ehr.leyr.content import ContentFilter, Digest
 from leyr_mcp.server.ehr.models import Document
 from leyr_mcp.server.ehr.port import NewDocument
-from leyr_mcp.server.ehr.transport import DOCUMENT_LIMIT
+from leyr_mcp.server.ehr.transport import DOCUMENT_LIMIT, Filter, Reading
 from leyr_mcp.server.errors import InputError
 
 MAX_BYTES = 20 * 1024 * 1024
@@ -27,7 +28,22 @@ class Documents(LeyrApi):
     async def document(self, care_unit_id: str, patient: PatientRef, document_id: str) -> Document:
         """Return one document, with its content where the record system gives it."""
         path = self._patient_path(care_unit_id, patient, "documents", document_id)
-        return await self._get(Document, path, limit=DOCUMENT_LIMIT)
+        return await self._get(Document, path, reading=Reading(DOCUMENT_LIMIT))
+
+    async def document_digest(
+        self, care_unit_id: str, patient: PatientRef, document_id: str
+    ) -> Document:
+        """Return one document whose content is told as size and SHA-256 only."""
+        seen = ContentFilter()
+
+        def fresh() -> Filter:
+            nonlocal seen
+            seen = ContentFilter()
+            return seen.feed
+
+        path = self._patient_path(care_unit_id, patient, "documents", document_id)
+        found = await self._get(Document, path, reading=Reading(DOCUMENT_LIMIT, fresh))
+        return _digested(found, seen.content)
 
     async def attach_document(
         self, care_unit_id: str, patient: PatientRef, new: NewDocument
@@ -51,6 +67,16 @@ class Documents(LeyrApi):
             "POST", path, body=body, length=body.length, deadline_s=UPLOAD_DEADLINE_S
         )
         return parse_one(Document, answer)
+
+
+def _digested(found: Document, digest: Digest | None) -> Document:
+    """Return a document with what its content came to; with neither where it has none."""
+    if found.content is None:
+        return found
+    if digest is None or found.content:  # a number, or its key was written with escapes
+        digest = Digest()
+        digest.feed(found.content.encode())
+    return found.model_copy(update={"content": None, "size": digest.size, "sha256": digest.sha256})
 
 
 _MARK = "content goes here"

@@ -28,6 +28,7 @@ BY_PATIENT: dict[str, Call] = {
     "note": lambda ehr: ehr.note("L0_1", NORWEGIAN, "n"),
     "documents": lambda ehr: ehr.documents("L0_1", NORWEGIAN),
     "document": lambda ehr: ehr.document("L0_1", NORWEGIAN, "d"),
+    "document digest": lambda ehr: ehr.document_digest("L0_1", NORWEGIAN, "d"),
     "appointments": lambda ehr: ehr.appointments("L0_1", patient=NORWEGIAN),
     "book": lambda ehr: ehr.book("L0_1", NewAppointment(patient=NORWEGIAN, window=days(0, 1))),
     "write note": lambda ehr: ehr.write_note("L0_1", NORWEGIAN, NOTE),

@@ -237,6 +237,7 @@ CASES = {
     "write, misfit": Case(write_misfit, UpstreamValidationError, "upstream_refused", "content"),
     "documents, no patient": Case(lambda b, e, u: e.documents(u, STRANGER), *NO_PATIENT),
     "document, unknown": Case(lambda b, e, u: e.document(u, tolvan(b), "none"), *NO_ENTRY),
+    "digest, unknown": Case(lambda b, e, u: e.document_digest(u, tolvan(b), "none"), *NO_ENTRY),
     "attach, no patient": Case(
         lambda b, e, u: e.attach_document(u, STRANGER, file_by("1021")), *NO_PATIENT
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from hashlib import sha256
 
 import pytest
 
@@ -214,10 +215,14 @@ async def test_a_document_is_attached_listed_and_read_back(way: str, emr: str) -
         )
         listed = await ehr.documents(unit, patient)
         read = await ehr.document(unit, patient, made.id)
+        told = await ehr.document_digest(unit, patient, made.id)
         assert box.control.documents(NUMBER)[0].content == file
     assert listed[0].id == made.id
     assert listed[0].content is None
     assert base64.b64decode(read.content or "") == file
+    assert told == read.model_copy(
+        update={"content": None, "size": len(file), "sha256": sha256(file).hexdigest()}
+    )
     assert (read.title, read.format, read.type) == ("Labbsvar maj", "application/pdf", "Lab Result")
 
 

@@ -38,6 +38,7 @@ ONES: dict[str, Call] = {
     "appointment": lambda ehr: ehr.appointment("L0_1", "a1"),
     "note": lambda ehr: ehr.note("L0_1", TOLVAN, "n1"),
     "document": lambda ehr: ehr.document("L0_1", TOLVAN, "d1"),
+    "document digest": lambda ehr: ehr.document_digest("L0_1", TOLVAN, "d1"),
     "change": lambda ehr: ehr.change_appointment("L0_1", "a1", Cancel()),
 }
 

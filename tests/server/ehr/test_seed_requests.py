@@ -106,6 +106,11 @@ READS = {
         f"{UNIT}/patients/se_personal_number:191212121212/documents",
         b'{"items":[]}',
     ),
+    "one document's digest": Example(
+        lambda ehr: ehr.document_digest("care-unit-123", TOLVAN, "doc-1"),
+        f"{UNIT}/patients/se_personal_number:191212121212/documents/doc-1",
+        b'{"id":"doc-1"}',
+    ),
     "one document (seed 002)": Example(
         lambda ehr: ehr.document("care-unit-123", TOLVAN, "doc-1"),
         f"{UNIT}/patients/se_personal_number:191212121212/documents/doc-1",

@@ -77,6 +77,10 @@ PLACES: dict[str, tuple[Call, Callable[[str], list[str]]]] = {
         lambda ehr, text: ehr.document("L0_1", TOLVAN, text),
         lambda text: [*OF_TOLVAN, "documents", text],
     ),
+    "document to digest": (
+        lambda ehr, text: ehr.document_digest("L0_1", TOLVAN, text),
+        lambda text: [*OF_TOLVAN, "documents", text],
+    ),
     "patient": (
         lambda ehr, text: ehr.notes("L0_1", PatientRef("emr_id", text)),
         lambda text: ["L0_1", "patients", f"emr_id:{text}", "medical-notes"],
