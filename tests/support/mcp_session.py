@@ -149,6 +149,7 @@ def examples(control: Control, who: str = TOLVAN) -> dict[str, dict[str, Any]]:
         "list_notes": {"patient_id": patient},
         "list_documents": {"patient_id": patient},
         "write_note": {"patient_id": patient, "title": "Besök", "content": "Mår bra."},
+        "attach_document": {"patient_id": patient, "title": "Intyg", "text": "Frisk."},
         "list_drafts": {"patient_id": patient},
     }
     calls["create_patient"] = {"first_name": "Ny", "last_name": "Provsson"}

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
+from shutil import rmtree
+from tempfile import gettempdir
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
@@ -101,8 +105,9 @@ async def server_over(
         origin="test",
     )
     units = Units(ehr, default=unit)
+    files = Path(gettempdir(), f"leyr-mcp-{secrets.token_hex(16)}")
     desk = app.LazyDesk(
-        lambda: app._make_desk(settings, journal, ehr, units, Timing(), lambda: now)
+        lambda: app._make_desk(settings, journal, ehr, units, Timing(), lambda: now, files)
     )
     context = ToolContext(
         ehr=ehr,
@@ -113,6 +118,7 @@ async def server_over(
         meta={MODE_META: "sandbox"},
         journal=journal,
         open_desk=desk,
+        open_attaching=lambda: app._make_attaching(settings, desk(), None, lambda: now),
     )
     try:
         yield LeyrServer(tools, context)
@@ -120,6 +126,7 @@ async def server_over(
         await desk.close(0.0)
         await ehr.close()
         await journal.close()
+        rmtree(files, ignore_errors=True)
 
 
 @asynccontextmanager
