@@ -61,6 +61,13 @@ class Piped:
         status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
         return int(status.partition("VmHWM:")[2].split()[0])
 
+    def forget_peak(self) -> int:
+        """Have that figure begin anew, and return what the process holds now."""
+        place = Path(f"/proc/{self._process.pid}")
+        (place / "clear_refs").write_text("5", encoding="ascii")
+        status = (place / "status").read_text(encoding="ascii")
+        return int(status.partition("VmRSS:")[2].split()[0])
+
     def close(self) -> None:
         """End the program as a client does, by hanging up; kill it when that does not help."""
         with contextlib.suppress(OSError):

@@ -116,8 +116,9 @@ def make_venv() -> Path:
     return venv
 
 
-def sample(folder: Path) -> Sample:
-    """Start the sandbox, take its OpenAPI document and its answers, and stop it."""
+@contextlib.contextmanager
+def sandbox() -> Iterator[dict[str, str]]:
+    """Run the sandbox on a port of its own; yield the settings that reach it."""
     command = [str(Path(sys.executable).with_name("leyr-mcp")), "sandbox", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=base_env()) as process:
         try:
@@ -125,20 +126,25 @@ def sample(folder: Path) -> Sample:
             line = process.stdout.readline()
             if "LEYR_BASE_URL" not in line:
                 raise BenchError("the sandbox did not start")
-            settings = dict(pair.split("=", 1) for pair in line.split())
-            base = settings["LEYR_BASE_URL"]
-            headers = {
-                "x-leyr-client-id": settings["LEYR_CLIENT_ID"],
-                "x-leyr-client-secret": settings["LEYR_CLIENT_SECRET"],
-            }
-            openapi = folder / "openapi.json"
-            openapi.write_bytes(_get(base.removesuffix("/api") + "/openapi.json", headers))
-            lists = [
-                json.loads(_get(f"{base}{_AT}/{name}", headers))
-                for name in (f"patients?last_name={LAST_NAME}", "resources", "healthcare-services")
-            ]
+            yield dict(pair.split("=", 1) for pair in line.split())
         finally:
             process.terminate()
+
+
+def sample(folder: Path) -> Sample:
+    """Start the sandbox, take its OpenAPI document and its answers, and stop it."""
+    with sandbox() as settings:
+        base = settings["LEYR_BASE_URL"]
+        headers = {
+            "x-leyr-client-id": settings["LEYR_CLIENT_ID"],
+            "x-leyr-client-secret": settings["LEYR_CLIENT_SECRET"],
+        }
+        openapi = folder / "openapi.json"
+        openapi.write_bytes(_get(base.removesuffix("/api") + "/openapi.json", headers))
+        lists = [
+            json.loads(_get(f"{base}{_AT}/{name}", headers))
+            for name in (f"patients?last_name={LAST_NAME}", "resources", "healthcare-services")
+        ]
     return Sample(openapi, *lists)
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import filing, report, stores
+from bench import documents, filing, report, stores
 from bench.contestants import (
     WORK,
     BenchError,
@@ -31,7 +31,7 @@ from bench.contestants import (
 )
 from bench.measure import FULL, QUICK, measure
 
-ROWS = ("servers", "stores", "filing")
+ROWS = ("servers", "stores", "filing", "documents")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,8 @@ def _options() -> argparse.Namespace:
         "--rows",
         choices=ROWS,
         action="append",
-        help="only these: beside other servers, over a full store, or filing beside bare requests",
+        help="only these: beside other servers, over a full store, filing beside bare requests, "
+        "or attaching beside the vendor's own way",
     )
     parser.add_argument(
         "--json", type=Path, default=WORK / "bench.json", metavar="FILE", help="all figures"
@@ -103,6 +104,8 @@ def _measure(rows: Sequence[str], *, quick: bool) -> list[Found]:
                 found.append(_stores(servers[0], folder))
             if "filing" in rows:
                 found.append(_filing(servers[0], seen, folder))
+            if "documents" in rows:
+                found.append(_documents(servers[0], seen, folder))
             return found
 
 
@@ -128,6 +131,14 @@ def _filing(ours: Contestant, seen: Sample, folder: Path) -> Found:
     took = time.monotonic() - began
     figures = {"filing": filing.as_json(measured, plan, took)}
     return Found(filing.table(measured, plan, took), figures, filing.exit_code(measured, plan))
+
+
+def _documents(ours: Contestant, seen: Sample, folder: Path) -> Found:
+    began = time.monotonic()
+    measured = documents.measure_documents(ours, seen.resources[0]["id"], folder)
+    took = time.monotonic() - began
+    figures = {"documents": documents.as_json(measured, took)}
+    return Found(documents.table(measured, took), figures, documents.exit_code(measured))
 
 
 if __name__ == "__main__":

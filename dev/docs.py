@@ -12,6 +12,7 @@ from pathlib import Path
 
 from leyr_mcp.server.ehr.capabilities import EMRS
 from leyr_mcp.server.errors import CODES
+from leyr_mcp.server.files.verdict import UNFIT
 from leyr_mcp.server.settings import SETTINGS
 from leyr_mcp.tools.catalog import TOOLS
 from leyr_mcp.tools.spec import DISCARDS
@@ -79,6 +80,14 @@ def errors() -> str:
     return "\n".join(rows)
 
 
+def unfit() -> str:
+    """Return the table of reasons for which a file is not taken."""
+    rows = ["| Code | What is said |", "|---|---|"]
+    told = dict.fromkeys((unfit.code, unfit.message) for unfit in UNFIT.values())
+    rows += [f"| `{code}` | {message} |" for code, message in told]
+    return "\n".join(rows)
+
+
 def record_systems() -> str:
     """Return what is known of each record system."""
     marks = {True: "yes", False: "no", None: "?"}
@@ -99,6 +108,7 @@ def record_systems() -> str:
 PARTS = {
     "README.md": {"tools": tools_short, "settings": settings},
     "docs/tools.md": {"tools": tools_long},
+    "docs/documents.md": {"unfit": unfit},
     "docs/errors.md": {"errors": errors},
     "docs/record-systems.md": {"record-systems": record_systems},
 }

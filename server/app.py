@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
+from shutil import rmtree
+from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any, Protocol
 
 from leyr_mcp.server.boundary import MODE_META, ToolContext
 from leyr_mcp.server.ehr.capabilities import EMRS
 from leyr_mcp.server.ehr.leyr.backend import LeyrEhr, connect
 from leyr_mcp.server.ehr.units import Units
-from leyr_mcp.server.errors import ConfigError, StorageError
+from leyr_mcp.server.errors import ConfigError
 from leyr_mcp.server.filing.journal import Journal
 from leyr_mcp.server.filing.timing import Timing, utc_now
 from leyr_mcp.server.logs import location
@@ -24,9 +27,12 @@ from leyr_mcp.server.settings import Settings
 from leyr_mcp.server.storage.keys import Keys, parse
 from leyr_mcp.server.storage.place import data_keys, database_path
 from leyr_mcp.server.storage.store import Store
+from leyr_mcp.server.text import NOTE_CAP
 from leyr_mcp.tools.toolsets import Choice, choose
 
 if TYPE_CHECKING:
+    from leyr_mcp.server.files.staging import Staging
+    from leyr_mcp.server.filing.attaching import Attaching
     from leyr_mcp.server.filing.audit import AuditTrail
     from leyr_mcp.server.filing.desk import Desk
     from leyr_mcp.server.filing.worker import Worker
@@ -136,7 +142,7 @@ class LazyPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
-    """A server ready to be served, and what it holds open."""
+    """A server ready to be served, and what it holds open; `brief` is deleted when it is closed."""
 
     server: LeyrServer
     context: ToolContext
@@ -146,6 +152,7 @@ class App:
     desk: LazyDesk
     page: LazyPage
     store_path: Path | None
+    brief: Path | None
 
     async def start_filing(self) -> bool:
         """Go on with what a process before this one left; False if there is no store yet.
@@ -166,6 +173,8 @@ class App:
         await self.journal.close()
         if self.sandbox is not None:
             self.sandbox.close()
+        if self.brief is not None:
+            rmtree(self.brief, ignore_errors=True)
 
 
 def build(
@@ -184,24 +193,29 @@ def build(
     if given := settings.data_key.reveal():
         parse(given)  # a wrong one is named at start, not at the first call
     sandbox, ehr = _record(settings, folder, clock)
-    default_unit = settings.care_unit_id
-    if sandbox is not None and not default_unit:
-        default_unit = _SANDBOX_UNITS.get(settings.emr, "L0_1")
     journal = Journal(
         lambda: make_store(settings, in_memory=in_memory),
         clock=clock,
         device="leyr-mcp",
         origin=f"{settings.backend}:{settings.emr}",
     )
-    units = Units(ehr, default=default_unit)
+    units = Units(ehr, default=_default_unit(settings))
     timing = Timing.of(settings.write_deadline_s, settings.grace_s)
-    desk = LazyDesk(lambda: _make_desk(settings, journal, ehr, units, timing, clock))
-    page = LazyPage(lambda: _make_page(settings, journal, desk, clock))
+    brief = Path(gettempdir(), f"leyr-mcp-{secrets.token_hex(16)}") if in_memory else None
+    desk = LazyDesk(lambda: _make_desk(settings, journal, ehr, units, timing, clock, brief))
+
+    @cache
+    def attaching() -> Attaching:
+        return _make_attaching(settings, desk(), folder, clock)
+
+    page = LazyPage(lambda: _make_page(settings, journal, desk, attaching, clock))
     wanted = choice or choice_of(settings)
     context = ToolContext(
         role=wanted.role,
         journal=journal,
         open_desk=desk,
+        open_attaching=attaching,
+        pdf_text=_pdf_text,
         review_url=page.url,
         ehr=ehr,
         units=units,
@@ -221,6 +235,7 @@ def build(
         desk=desk,
         page=page,
         store_path=None if in_memory else database_path(settings),
+        brief=brief,
     )
 
 
@@ -231,6 +246,7 @@ def _make_desk(
     units: Units,
     timing: Timing,
     clock: Callable[[], datetime],
+    brief: Path | None,
 ) -> Desk:
     # Not at the top: listing tools and reading need none of it, and a start is faster.
     from leyr_mcp.server.filing.desk import Desk  # noqa: PLC0415
@@ -238,13 +254,15 @@ def _make_desk(
     from leyr_mcp.server.filing.owners import new_owner  # noqa: PLC0415
     from leyr_mcp.server.filing.worker import Worker  # noqa: PLC0415
 
+    files = _make_staging(settings, brief)
+
     def worker(store: Store, trail: AuditTrail) -> Worker:
         return Worker(
             store,
             ehr,
             owner=new_owner(),
             trail=trail,
-            staged=_no_files,
+            files=files,
             environment=settings.environment,
             timing=timing,
             clock=clock,
@@ -260,11 +278,15 @@ def _make_desk(
         environment=settings.environment,
         policy=settings.approval,
     )
-    return Desk(journal, ehr, drafting, make_worker=worker, clock=clock)
+    return Desk(journal, ehr, drafting, files=files, make_worker=worker, clock=clock)
 
 
 def _make_page(
-    settings: Settings, journal: Journal, desk: LazyDesk, clock: Callable[[], datetime]
+    settings: Settings,
+    journal: Journal,
+    desk: LazyDesk,
+    attaching: Callable[[], Attaching],
+    clock: Callable[[], datetime],
 ) -> ReviewPage:
     # Not at the top: until a draft waits for a person, no web server is needed.
     from leyr_mcp.server.filing.passphrase import Passphrase  # noqa: PLC0415
@@ -275,16 +297,45 @@ def _make_page(
         desk,
         journal,
         Passphrase(settings.state_dir, clock=clock),
+        open_attaching=attaching,
         zone=settings.timezone,
         sandbox=settings.backend == "sandbox",
     )
     return ReviewPage(review)
 
 
-async def _no_files(_name: str) -> AsyncIterator[bytes]:
-    """Give the bytes of a staged file: none are staged yet."""
-    raise StorageError("The staged file is gone.")
-    yield b""
+def _make_staging(settings: Settings, brief: Path | None) -> Staging:
+    """Return where files wait: beside the store, or in a folder that is deleted at the end."""
+    from leyr_mcp.server.files.staging import Staging  # noqa: PLC0415 - as above
+
+    if brief is not None:
+        keys = Keys(secrets.token_bytes(32))
+        return Staging(brief, lambda: keys)
+    return Staging(database_path(settings).with_suffix(".files"), cache(lambda: _keys(settings)))
+
+
+def _make_attaching(
+    settings: Settings, desk: Desk, folder: Path | None, clock: Callable[[], datetime]
+) -> Attaching:
+    # Not at the top: only what attaches needs it.
+    from leyr_mcp.server.files.intake import Intake  # noqa: PLC0415
+    from leyr_mcp.server.files.roots import Roots  # noqa: PLC0415
+    from leyr_mcp.server.filing.attaching import Attaching, Letterhead  # noqa: PLC0415
+    from leyr_mcp.server.filing.checkpoints import checkpoint  # noqa: PLC0415
+
+    if settings.roots or settings.backend != "sandbox" or folder is None:
+        roots = Roots(settings.roots)
+    else:
+        from leyr_mcp.sandbox import samples  # noqa: PLC0415 - only the sandbox has any
+
+        place = folder / "samples"
+        hint = f"The sandbox has the samples {', '.join(samples.NAMES)}."
+        roots = Roots((place,), prepare=lambda: samples.unpack(place), hint=hint)
+    letterhead = Letterhead(
+        lines=settings.letterhead, language=settings.language, zone=settings.timezone
+    )
+    intake = Intake(desk.files, roots, step=checkpoint)
+    return Attaching(desk, intake, letterhead, clock=clock)
 
 
 def _record(
@@ -321,10 +372,26 @@ def make_store(settings: Settings, *, in_memory: bool = False) -> Store:
 
     if in_memory:
         return SqliteStore(None, Keys(secrets.token_bytes(32)))
-    keys = data_keys(
+    return SqliteStore(database_path(settings), _keys(settings))
+
+
+def _keys(settings: Settings) -> Keys:
+    return data_keys(
         settings.data_key.reveal(), os.environ, state_dir=settings.state_dir, make=True
     )
-    return SqliteStore(database_path(settings), keys)
+
+
+async def _pdf_text(raw: bytes) -> str | None:
+    # Not at the top: only reading a PDF needs it.
+    from leyr_mcp.server.files.children import text_of_pdf  # noqa: PLC0415
+
+    return await text_of_pdf(raw, NOTE_CAP + 1)  # one more, so that a cut is seen
+
+
+def _default_unit(settings: Settings) -> str:
+    if settings.backend == "sandbox" and not settings.care_unit_id:
+        return _SANDBOX_UNITS.get(settings.emr, "L0_1")
+    return settings.care_unit_id
 
 
 def choice_of(settings: Settings) -> Choice:

@@ -31,6 +31,7 @@ from leyr_mcp.server.settings import Environment
 
 if TYPE_CHECKING:
     from leyr_mcp.server.filing.asking import Caller
+    from leyr_mcp.server.filing.attaching import Attaching
     from leyr_mcp.server.filing.desk import Desk
 
 ERROR_META = "leyr-mcp/error"
@@ -74,12 +75,19 @@ async def no_page(_draft_id: str) -> str | None:
     return None
 
 
+async def no_text(_raw: bytes) -> str | None:
+    """Return no text: nothing here reads a PDF."""
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolContext:
     """Everything that a tool may use.
 
     Attributes:
         open_desk: Makes the desk at its first use; what only reads never loads it.
+        open_attaching: The same for what makes documents.
+        pdf_text: The text of a PDF; None where that cannot be told.
         review_url: The address at which a person reviews a draft, if there is a page.
         caller: Who calls, and how the person there is asked; set for each call.
         role: What the operator set, which takes some content away.
@@ -94,6 +102,8 @@ class ToolContext:
     meta: Mapping[str, Any] = field(default_factory=dict)
     journal: Journal | None = None
     open_desk: Callable[[], Desk] | None = None
+    open_attaching: Callable[[], Attaching] | None = None
+    pdf_text: Callable[[bytes], Awaitable[str | None]] = no_text
     review_url: Callable[[str], Awaitable[str | None]] = no_page
     caller: Caller | None = None
     role: str | None = None
@@ -104,6 +114,13 @@ class ToolContext:
         if self.open_desk is None:
             raise RuntimeError("this context has no desk")
         return self.open_desk()
+
+    @property
+    def attaching(self) -> Attaching:
+        """The only way in for files."""
+        if self.open_attaching is None:
+            raise RuntimeError("this context takes no files")
+        return self.open_attaching()
 
     @property
     def who(self) -> Who:

@@ -38,6 +38,16 @@ CODES: dict[str, CodeInfo] = {
     "slot_taken": CodeInfo("Offer the user the other times that are named.", "no"),
     "not_found": CodeInfo("Start again from the search or the list.", "no"),
     "not_supported": CodeInfo("Tell the user that this record system cannot do it.", "no"),
+    "file_not_allowed": CodeInfo(
+        "Ask the user for a file in the folder set for that, or call again without path.", "no"
+    ),
+    "file_type": CodeInfo("Ask the user for the file as PDF, and attach that.", "no"),
+    "file_too_large": CodeInfo("Ask the user for a smaller file.", "no"),
+    "file_encrypted": CodeInfo("Ask the user for the file without a password.", "no"),
+    "file_active_content": CodeInfo(
+        "Ask the user to print the file to a plain PDF, and attach that.", "no"
+    ),
+    "file_changed": CodeInfo("Make the same call again when the file is finished.", "same_call"),
     "upstream_refused": CodeInfo("Tell the user that the record system refused it.", "no"),
     "upstream_auth": CodeInfo(
         "Tell the user that the record system's credentials must be checked.", "no"

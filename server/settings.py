@@ -22,6 +22,7 @@ Backend = Literal["leyr", "sandbox"]
 Environment = Literal["test", "production"] | None
 Role = Literal["front-desk", "scribe"] | None
 Policy = Literal["required", "trusted"]
+Language = Literal["sv", "nb", "en"]
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -29,6 +30,7 @@ _ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._:-]{1,130}")
 _HEADER = re.compile(r"[!-~]*")
 _ADDRESS = re.compile(r"https?://[A-Za-z0-9._~:/%@\[\]-]+")
 _LEAST_S = 0.5
+_MOST_LINES, _LONGEST_LINE = 6, 100
 _LIKE = "must be an address like https://api.leyr.io/api"
 
 
@@ -82,6 +84,9 @@ class Settings:
     approval_hosts: tuple[str, ...]
     write_deadline_s: float
     grace_s: float
+    roots: tuple[Path, ...]
+    letterhead: tuple[str, ...]
+    language: Language
     timezone: ZoneInfo
     toolsets: tuple[str, ...]
     role: Role
@@ -172,6 +177,27 @@ def _seconds(most: int) -> Callable[[str], float]:
     return parse
 
 
+def _folders(value: str) -> tuple[Path, ...]:
+    """Return absolute folders, none of which is a whole disk."""
+    found = []
+    for part in filter(None, map(str.strip, _text(value).split(os.pathsep))):
+        try:
+            path = Path(part).expanduser()
+        except RuntimeError as exc:
+            raise ValueError("must name folders that can be found") from exc
+        if not path.is_absolute() or ".." in path.parts or path == Path(path.anchor):
+            raise ValueError(f"must be absolute folders, with {os.pathsep} between them")
+        found.append(path)
+    return tuple(found)
+
+
+def _lines(value: str) -> tuple[str, ...]:
+    lines = tuple(part.strip() for part in _text(value).split("|") if part.strip())
+    if len(lines) > _MOST_LINES or any(len(line) > _LONGEST_LINE for line in lines):
+        raise ValueError(f"must be at most {_MOST_LINES} lines of {_LONGEST_LINE} characters")
+    return lines
+
+
 def _hosts(value: str) -> tuple[str, ...]:
     return () if value.strip() == "none" else _names(_text(value))
 
@@ -259,6 +285,26 @@ SETTINGS: tuple[Setting, ...] = (
         "120",
         "Seconds after which a write that cannot be found is given to a person.",
         _seconds(3600),
+    ),
+    Setting(
+        "LEYR_MCP_ROOTS",
+        "",
+        "Folders from which files may be attached by path, with `:` (on Windows `;`) between them. "
+        "Unset: none; the user chooses each file on a page. The sandbox has samples of its own.",
+        _folders,
+    ),
+    Setting(
+        "LEYR_MCP_LETTERHEAD",
+        "",
+        "What stands at the top of a PDF made of a draft: the clinic's name, address and so on, "
+        "lines with `|` between them.",
+        _lines,
+    ),
+    Setting(
+        "LEYR_MCP_LANGUAGE",
+        "sv",
+        "The language of the fixed words in such a PDF: `sv`, `nb` or `en`.",
+        _one_of("sv", "nb", "en"),
     ),
     Setting("LEYR_MCP_TIMEZONE", "Europe/Stockholm", "The zone in which times are shown.", _zone),
     Setting("LEYR_MCP_TOOLSETS", "", "Toolsets to offer, by comma. Unset: all.", _names),

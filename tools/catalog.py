@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from leyr_mcp.tools import (
+    attach_document,
     book_appointment,
     change_appointment,
     create_patient,
@@ -35,6 +36,7 @@ TOOLS: tuple[ToolSpec, ...] = (
     write_note.SPEC,
     list_documents.SPEC,
     get_document.SPEC,
+    attach_document.SPEC,
     list_drafts.SPEC,
     get_draft.SPEC,
     file_drafts.SPEC,

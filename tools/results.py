@@ -18,6 +18,7 @@ from leyr_mcp.server.boundary import Reply, ToolContext
 from leyr_mcp.server.errors import InputError
 from leyr_mcp.server.filing.audit import About
 from leyr_mcp.server.filing.entries import Entry
+from leyr_mcp.server.filing.payloads import DocumentItem
 from leyr_mcp.server.filing.reasons import reason_of
 from leyr_mcp.server.storage.store import OPEN, Kind, State
 from leyr_mcp.server.text import short
@@ -69,9 +70,17 @@ class FilingResult(Standing):
     already_filed: bool
 
 
+class FileEntry(TypedDict):
+    """The file of a document."""
+
+    format: str
+    size: int
+    sha256: str
+
+
 _NEXT: dict[State, str] = {
     "draft": "Call file_drafts with this draft_id when the user wants it filed.",
-    "awaiting_file": "Ask the user to choose the file on the page.",
+    "awaiting_file": "Ask the user to choose the file there; then call get_draft.",
     "awaiting_approval": "Ask the user to approve it there; then call get_draft.",
     "approved": "It is approved and will be sent; call get_draft.",
     "sending": "It is being sent; call get_draft.",
@@ -145,7 +154,7 @@ async def standing(context: ToolContext, entry: Entry) -> Standing:
             found["verified"] = short(draft.verified)
     elif draft.reason:
         found["reason"] = short(draft.reason)
-    if entry.waits:
+    if entry.waits or draft.state == "awaiting_file":
         found["approval"] = await _approval(context, entry)
     return found
 
@@ -171,11 +180,13 @@ def _difference(verified: str | None) -> str | None:
 
 
 async def _approval(context: ToolContext, entry: Entry) -> ApprovalEntry:
-    asks = context.caller is not None and context.caller.ask is not None
+    asks = context.caller is not None and context.caller.ask is not None and entry.waits
+    attached, draft = entry.shown.attached, entry.draft
+    until = attached.until if attached and attached.until else draft.updated_at + _KEPT
     found = ApprovalEntry(
         channel="host" if asks else "review",
-        command=f"leyr-mcp approve {entry.id}",
-        expires_at=iso(entry.draft.updated_at + _KEPT, context.zone),
+        command=f"leyr-mcp {'approve' if entry.waits else 'review'} {entry.id}",
+        expires_at=iso(until, context.zone),
     )
     if url := await context.review_url(entry.id):
         found["url"] = url
@@ -198,9 +209,9 @@ def lines(found: Standing | FilingResult) -> list[str]:
     if "approval" in found:
         way = found["approval"]
         where = f"at {way['url']} or " if "url" in way else ""
+        does = "approves it" if found["status"] == "awaiting_approval" else "chooses the file"
         told.append(
-            f"A person approves it {where}with the command: {way['command']} "
-            f"(until {way['expires_at']})"
+            f"A person {does} {where}with the command: {way['command']} (until {way['expires_at']})"
         )
     told.append(f"Next: {found['next']}")
     return told
@@ -240,3 +251,11 @@ async def reply(context: ToolContext, entry: Entry) -> Reply:
     """Return the answer of a tool that drafts one thing."""
     found = await result(context, entry)
     return Reply(found, "\n".join(lines(found)), about=about([entry]))
+
+
+def file_of(entry: Entry) -> FileEntry | None:
+    """Return what a document's file is, as it was accepted here; None for what has none yet."""
+    item = entry.payload.item
+    if not isinstance(item, DocumentItem) or not item.sha256:
+        return None
+    return FileEntry(format=item.format, size=item.size, sha256=item.sha256)

@@ -197,6 +197,7 @@ async def _play(visit: Visit) -> None:
     notes = await visit.call("list_notes", patient_id=patient_id)
     await visit.call("get_note", patient_id=patient_id, note_id=notes["notes"][0]["note_id"])
     await visit.call("list_appointments", patient_id=patient_id)
+    await visit.call("list_documents", patient_id=patient_id)
 
     visit.says("And who did all this? The trail proves itself.")
     await visit.terminal("audit", "verify")
@@ -251,15 +252,35 @@ async def _draft(visit: Visit, patient_id: str) -> list[str]:
         content=_SUMMARY,
         expect="Testdotter",
     )
-    return [booking["draft_id"], note["draft_id"]]
+
+    visit.says("And attach the laboratory's report, a file of this machine.")
+    report = await visit.call(
+        "attach_document",
+        patient_id=patient_id,
+        title="Laboratoriesvar",
+        path="lab-report.pdf",
+        type="Lab Result",
+        expect="Tolvansson",
+        draft=True,
+    )
+
+    visit.says("A file from anywhere else on it stays where it is.")
+    await visit.call(
+        "attach_document",
+        refused=True,
+        patient_id=patient_id,
+        title="Laboratoriesvar",
+        path="../../etc/passwd",
+    )
+    return [booking["draft_id"], report["draft_id"], note["draft_id"]]
 
 
 async def _approve(visit: Visit, drafts: list[str]) -> None:
-    visit.says("File both. No tool can approve, so the person does, at the terminal.")
+    visit.says("File all three. No tool can approve, so the person does, at the terminal.")
     await visit.call("file_drafts", draft_ids=drafts)
     await visit.terminal("drafts")
     await visit.terminal("approve", *drafts, "--yes")
-    await visit.call("get_draft", draft_id=drafts[1])
+    await visit.call("get_draft", draft_id=drafts[-1])
 
     visit.says("The assistant tries again: nothing is filed twice.")
     await visit.call("file_drafts", draft_ids=drafts)

@@ -21,9 +21,10 @@ from leyr_mcp.server.cli.terminal import Screen
 from leyr_mcp.server.cli.typed import NoTerminalError
 from leyr_mcp.server.errors import ConfigError, InputError, LeyrMcpError
 from leyr_mcp.server.filing.audit import Who, local_user
-from leyr_mcp.server.filing.desk import NO_SUCH_DRAFT, Desk
+from leyr_mcp.server.filing.desk import Desk
 from leyr_mcp.server.filing.entries import Entry, Person
 from leyr_mcp.server.filing.passphrase import Passphrase, Refused
+from leyr_mcp.server.filing.shelf import NO_SUCH_DRAFT
 from leyr_mcp.server.filing.timing import utc_now
 from leyr_mcp.server.settings import Settings, load
 from leyr_mcp.server.storage.place import data_keys

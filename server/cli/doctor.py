@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from typing import Literal
 
 from leyr_mcp.server import VERSION, logs
@@ -19,6 +20,7 @@ from leyr_mcp.server.app import App, build
 from leyr_mcp.server.cli.terminal import Screen
 from leyr_mcp.server.ehr.capabilities import Capabilities
 from leyr_mcp.server.errors import ConfigError, LeyrMcpError
+from leyr_mcp.server.files.roots import CAN_WALK
 from leyr_mcp.server.filing.passphrase import Passphrase
 from leyr_mcp.server.filing.timing import utc_now
 from leyr_mcp.server.settings import Settings, load
@@ -63,7 +65,7 @@ def main(argv: list[str]) -> int:
 
 async def _examine(settings: Settings, app: App) -> tuple[list[Check], Mapping[State, int] | None]:
     """Return every check, and how many drafts there are of each state, if that can be read."""
-    checks = [*_settings(settings), *_approval(settings)]
+    checks = [*_settings(settings), *_approval(settings), *_files(settings)]
     try:
         found = await _record(settings, app)
         drafts, counts = await _drafts(settings, app)
@@ -110,6 +112,28 @@ def _approval(settings: Settings) -> list[Check]:
         text = f"a person approves every write; clients whose own question counts: {hosts}"
         policy = Check("approval", "ok", text)
     return [policy, _approver(settings)]
+
+
+def _files(settings: Settings) -> list[Check]:
+    """Return from where documents are taken, and whether PDFs are read and made."""
+    missing = [str(folder) for folder in settings.roots if not folder.is_dir()]
+    if missing:
+        text = f"LEYR_MCP_ROOTS: there is no such folder: {', '.join(missing)}"
+        files = Check("files", "fail", text)
+    elif settings.roots and not CAN_WALK:
+        text = "this system cannot open files safely by path; they are chosen on the review page"
+        files = Check("files", "note", text)
+    elif settings.roots:
+        files = Check("files", "ok", f"may be attached from {', '.join(map(str, settings.roots))}")
+    elif settings.backend == "sandbox":
+        files = Check("files", "ok", "the sandbox's samples may be attached by path")
+    else:
+        text = "LEYR_MCP_ROOTS is unset: each file is chosen on the review page"
+        files = Check("files", "ok", text)
+    if all(find_spec(name) for name in ("pypdf", "reportlab")):
+        return [files, Check("pdf", "ok", "text of PDFs is read, and notes are made PDFs of")]
+    text = "the text of PDFs is not read and no note is made a PDF of; leyr-mcp[pdf] adds that"
+    return [files, Check("pdf", "note", text)]
 
 
 def _approver(settings: Settings) -> Check:

@@ -9,12 +9,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+STAGING = (
+    "copied",  # a piece of a file is staged
+    "inspected",  # a whole file is staged and was looked at, no draft holds it
+)
 NAMES = (
+    *STAGING,
+    "given",  # a piece of a staged file was given to be sent
     "due",  # an approved draft is leased for its pre-check
     "checked",  # the pre-check is over
     "claimed",  # `sending` is committed, no byte has left
     "answered",  # the record system answered or failed, nothing of it is stored
     "recorded",  # the outcome is committed
+    "dropped",  # the staged file of what is filed is deleted
     "verified",  # the read-back is committed
     "expired",  # the leases of dead processes were ended
     "taken",  # a draft in doubt is leased for a look-up

@@ -79,6 +79,17 @@ def check_texts(
     return tuple(sorted(found, key=lambda check: _ORDER[check.level]))
 
 
+def check_identity(texts: Mapping[str, str], subject: Subject) -> tuple[Check, ...]:
+    """Return what texts that nobody here wrote say of other people, the gravest first."""
+    found = [
+        check
+        for name, text in texts.items()
+        for rule in (_other_identifier, _other_name)
+        for check in rule(_shown(name), text, subject)
+    ]
+    return tuple(sorted(found, key=lambda check: _ORDER[check.level]))
+
+
 def _shown(name: str) -> str | None:
     """Return the name of a field, unless it could be text in the place of a name."""
     return name if _PLAIN_FIELD.fullmatch(name) else None

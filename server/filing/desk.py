@@ -6,29 +6,28 @@ person decide, and has the worker file it. Nothing that a model can send decides
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import logging
 import secrets
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from leyr_mcp.server.ehr.identifiers import PatientRef
 from leyr_mcp.server.ehr.port import Ehr
 from leyr_mcp.server.errors import (
     InputError,
     LeyrMcpError,
-    StorageError,
     UpstreamNotFoundError,
     UpstreamNotSupportedError,
 )
+from leyr_mcp.server.files.staging import Staging
 from leyr_mcp.server.filing import moves
 from leyr_mcp.server.filing.audit import AuditTrail, Event, Who
 from leyr_mcp.server.filing.drafting import Drafting, Plan
+from leyr_mcp.server.filing.duty import Duty
 from leyr_mcp.server.filing.entries import (
     UNFINISHED,
     UNSENT,
+    Attached,
     Entry,
     Person,
     Proposal,
@@ -37,15 +36,14 @@ from leyr_mcp.server.filing.entries import (
     principal,
 )
 from leyr_mcp.server.filing.journal import Journal
-from leyr_mcp.server.filing.payloads import Item, Payload
+from leyr_mcp.server.filing.payloads import DocumentItem, Item, Payload
+from leyr_mcp.server.filing.shelf import Shelf
 from leyr_mcp.server.filing.worker import Worker
-from leyr_mcp.server.logs import location
 from leyr_mcp.server.storage.store import (
     FREED,
     Approval,
     AuditEntry,
     Change,
-    Kind,
     NewDraft,
     State,
     Store,
@@ -54,14 +52,13 @@ from leyr_mcp.server.storage.store import (
 APPROVED_FOR = timedelta(hours=24)
 KEPT_FOR = timedelta(days=30)
 _TICK = timedelta(microseconds=1)
-_HOUSEKEEPING_S = 3_600.0
-NO_SUCH_DRAFT = "There is no such draft."
-_LIKE = 100  # so many of the latest are compared
+_MANY = 1_000
+_SERVER = Who(subject="leyr-mcp", issuer="worker")
 
 _log = logging.getLogger("leyr_mcp.filing")
 
 
-class Desk:
+class Desk(Shelf):
     """Opens the store at the first draft; everything else works on what is stored."""
 
     def __init__(
@@ -70,19 +67,17 @@ class Desk:
         ehr: Ehr,
         drafting: Drafting,
         *,
+        files: Staging,
         make_worker: Callable[[Store, AuditTrail], Worker],
         clock: Callable[[], datetime],
     ) -> None:
-        self._journal = journal
+        super().__init__(journal, drafting)
         self._ehr = ehr
-        self._drafting = drafting
-        self._make_worker = make_worker
+        self._duty = Duty(journal, make_worker, self._tidy)
         self._clock = clock
+        self.files = files
         self.policy = drafting.policy
-        self._worker: Worker | None = None
         self._approved_at = datetime.min.replace(tzinfo=UTC)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._closed = False
 
     # The worker's life
 
@@ -92,24 +87,11 @@ class Desk:
         Raises:
             StorageError: The store cannot be opened, or the desk was closed.
         """
-        store, trail = await self._journal.opened()
-        if self._closed:  # a late answer must not begin what nobody ends
-            raise StorageError("The server is being stopped.")
-        if self._worker is None:
-            self._worker = self._make_worker(store, trail)
-            self._run(self._worker.run())
-            self._run(self._keep_house(store))
-        return self._worker
+        return await self._duty.start()
 
     async def close(self, drain_s: float = 0.0) -> None:
         """Stop the worker after what it has under way, for so long at most, and for good."""
-        self._closed = True
-        worker, self._worker = self._worker, None
-        if worker is not None:
-            await worker.drain(drain_s)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._duty.close(drain_s)
 
     # What a caller may do
 
@@ -187,10 +169,8 @@ class Desk:
 
     async def _like(self, plan: Plan) -> list[Entry]:
         """Return the patient's other drafts that may be, or become, the same entry."""
-        if plan.payload.kind != "note":  # others are compared with what the record has
-            return []
-        found = await self.entries(states=(), patient=plan.whom, kinds=("note",), limit=_LIKE)
-        return [entry for entry in found if moves.may_be_filed(entry.draft)]
+        store, _ = await self._journal.opened()
+        return await self._same_kind(plan.payload.kind, store.patient_key(plan.whom))
 
     async def submit(self, entry: Entry, who: Who) -> Entry:
         """Have a draft wait for a person, if it does not yet."""
@@ -212,77 +192,6 @@ class Desk:
         if entry.draft.state not in FREED:
             raise moves.sent(entry)
         return entry
-
-    async def entry(self, draft_id: str, who: Who | None = None) -> Entry:
-        """Return a draft, which must be the caller's own if one is named.
-
-        Raises:
-            LeyrMcpError: There is no such draft.
-        """
-        store, _ = await self._journal.opened()
-        draft = await store.draft(draft_id)
-        if draft is None or (who is not None and draft.principal != principal(who)):
-            raise InputError(NO_SUCH_DRAFT, code="not_found", field="draft_id")
-        if not draft.payload:
-            raise InputError(
-                f"The text of this draft was deleted when its time was over; it is {draft.state}.",
-                code="not_found",
-                field="draft_id",
-            )
-        return opened(draft)
-
-    async def entries(
-        self,
-        who: Who | None = None,
-        *,
-        states: Sequence[State] = UNFINISHED,
-        patient: str | None = None,
-        care_unit_id: str | None = None,
-        kinds: Sequence[Kind] = (),
-        limit: int = 100,
-    ) -> list[Entry]:
-        """Return drafts, the latest first, but those whose text was deleted.
-
-        `patient` is the name that `whom` gives. What is damaged is left out and logged.
-        """
-        store, _ = await self._journal.opened()
-        found = list[Entry]()
-        for draft in await store.drafts(
-            states=states,
-            patient_key=None if patient is None else store.patient_key(patient),
-            principal=None if who is None else principal(who),
-            care_unit_id=care_unit_id,
-            kinds=kinds,
-            limit=limit,
-        ):
-            if not draft.payload:
-                continue
-            try:
-                found.append(opened(draft))
-            except StorageError:
-                _log.warning("filing: draft %s cannot be read", draft.id)
-        return found
-
-    async def earlier(self, entry: Entry, version: int | None = None) -> Payload | None:
-        """Return what a version held, that before this one if none is named; None for no such."""
-        store, _ = await self._journal.opened()
-        raw = await store.version(entry.id, version or entry.draft.version - 1)
-        return Payload.from_bytes(raw) if raw else None
-
-    async def whom(self, care_unit_id: str, ref: PatientRef) -> str:
-        """Return the name under which a patient's drafts are kept, however one names them."""
-        return await self._drafting.whom(care_unit_id, ref)
-
-    async def approval(self, entry: Entry) -> Approval | None:
-        """Return who approved the present version, if somebody did."""
-        store, _ = await self._journal.opened()
-        approval_id = entry.draft.approval_id
-        return None if approval_id is None else await store.approval(approval_id)
-
-    async def counts(self) -> dict[State, int]:
-        """Return how many drafts are in each state that has any."""
-        store, _ = await self._journal.opened()
-        return await store.counts()
 
     async def outcome(self, entry: Entry, wait_s: float) -> Entry:
         """Return a draft once nothing moves it any more, or as it stands after so long."""
@@ -317,8 +226,12 @@ class Desk:
         """Let one version be filed by nobody; False if it is no longer the one that waits."""
         return await self._moved(entry, "declined", "reject", person)
 
-    async def edit(self, entry: Entry, item: Item, person: Person) -> Entry:
+    async def edit(
+        self, entry: Entry, item: Item, person: Person, attached: Attached | None = None
+    ) -> Entry:
         """Make the next version of a draft as a person wrote it; it waits for approval.
+
+        `attached` is the file that the person gave for it.
 
         Raises:
             LeyrMcpError: It was changed or sent meanwhile, or that is of another kind.
@@ -329,8 +242,15 @@ class Desk:
             raise InputError("That draft is of another kind.", field="draft_id")
         if payload.digest() == entry.draft.digest:
             return entry
+        like = []
+        if attached is not None:
+            entry = dataclasses.replace(
+                entry, shown=dataclasses.replace(entry.shown, attached=attached)
+            )
+            same = await self._same_kind(payload.kind, entry.draft.patient_key)
+            like = [one for one in same if one.id != entry.id]
         shown = dataclasses.replace(
-            await self._drafting.shown_again(entry, payload),
+            await self._drafting.shown_again(entry, payload, like),
             written=entry.shown.written or entry.draft.version,
         )
         event = moves.by(person, trail.local("amend", person.who, moves.about(payload)))
@@ -442,6 +362,7 @@ class Desk:
                 raise moves.twin(twin)
             now = await self.entry(before.id)
             raise moves.sent(now) if now.draft.version == before.draft.version else moves.void(now)
+        await self._void_made_from(before)
         return opened(draft)
 
     async def _moved(
@@ -450,7 +371,7 @@ class Desk:
         store, trail = await self._journal.opened()
         who = by.who if isinstance(by, Person) else by
         audit = trail.local(event, who, moves.about(entry.payload))
-        return await store.move(
+        moved = await store.move(
             entry.id,
             entry.draft.state,
             new,
@@ -459,25 +380,36 @@ class Desk:
             change=change,
             audit=moves.by(by, audit) if isinstance(by, Person) else audit,
         )
+        if moved and entry.shown.attached and new in (*FREED, "filed"):
+            self.files.drop(entry.shown.attached.staged)
+        return moved
 
-    async def _keep_house(self, store: Store) -> None:
-        """Expire what nobody decided on, and delete text whose time is over; now and every hour."""
-        while True:
-            try:
-                await self._tidy(store)
-            except Exception as exc:  # noqa: BLE001 - what fails now is done an hour later
-                _log.error("filing: housekeeping failed: %s", location(exc))
-            await asyncio.sleep(_HOUSEKEEPING_S)
-
-    async def _tidy(self, store: Store) -> None:
+    async def _tidy(self) -> None:
+        """Expire what nobody decided on, delete text whose time is over, and files after a day."""
+        store, _ = await self._journal.opened()
         now = self._clock()
         await store.expire(now=now, drafts_before=now - KEPT_FOR)
+        documents = await self.entries(states=UNFINISHED, kinds=("document",), limit=_MANY)
+        attached = {one.shown.attached.staged: one for one in documents if one.shown.attached}
+        self.files.sweep(attached, now_s=now.timestamp())
+        for name, entry in attached.items():
+            if entry.draft.state in UNSENT and not self.files.has(name):
+                await self._moved(entry, "expired", "reject", _SERVER, Change(reason="file_gone"))
 
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    async def _void_made_from(self, source: Entry) -> None:
+        """Take back the unsent files that were made from what a note held before."""
+        if source.draft.kind != "note":
+            return
+        for entry in await self.entries(
+            states=(*UNSENT, "approved"), kinds=("document",), limit=_MANY
+        ):
+            attached = entry.shown.attached
+            if attached and attached.made_from == source.id:
+                reason = Change(reason="source_changed")
+                await self._moved(entry, "withdrawn", "reject", _SERVER, reason)
 
 
 def _first_state(proposal: Proposal) -> State:
+    if isinstance(proposal.item, DocumentItem) and proposal.attached is None:
+        return "awaiting_file"
     return "draft" if proposal.draft else "awaiting_approval"

@@ -111,6 +111,7 @@ class Drafting:
                 today=self._today(),
                 zone=self._zone,
                 removed=plan.proposal.removed,
+                attached=plan.proposal.attached,
             ),
             findings.names(self._units, plan.payload),
         )
@@ -121,9 +122,12 @@ class Drafting:
             names=names,
             key=plan.proposal.key,
             source=who.client,
+            attached=plan.proposal.attached,
         )
 
-    async def shown_again(self, entry: Entry, payload: Payload) -> Shown:
+    async def shown_again(
+        self, entry: Entry, payload: Payload, like: Sequence[Entry] = ()
+    ) -> Shown:
         """Return the same for a version that a person wrote; what `expect` came to stays."""
         seen = None
         if payload.patient is not None:
@@ -143,7 +147,9 @@ class Drafting:
             today=self._today(),
             zone=self._zone,
             removed=0,
+            attached=entry.shown.attached,
         )
+        checks = (*findings.repeats(payload, like), *checks)
         return dataclasses.replace(entry.shown, checks=checks)
 
     async def whom(self, care_unit_id: str, ref: PatientRef) -> str:

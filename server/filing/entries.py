@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, ConfigDict, TypeAdapter, ValidationError
 
 from leyr_mcp.server.ehr.identifiers import PatientRef
 from leyr_mcp.server.errors import StorageError
@@ -26,6 +26,8 @@ Expected = Literal["equal", "unverified", "absent"]
 UNSENT: tuple[State, ...] = ("draft", "awaiting_file", "awaiting_approval")
 # On these a person can decide.
 DECIDABLE: tuple[State, ...] = ("awaiting_approval", "draft")
+# These a person can turn down.
+DECLINABLE: tuple[State, ...] = (*DECIDABLE, "awaiting_file")
 # What is not yet in the record and not yet given up, as `drafts://unsent` and the queue show it.
 UNFINISHED: tuple[State, ...] = (
     *UNSENT, "approved", "sending", "accepted", "unknown", "needs_human",
@@ -49,6 +51,35 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attached:
+    """The file of a document: where its bytes lie, and what a person is told of it.
+
+    Attributes:
+        staged: The name of the staged file.
+        name: What the file was called, cleaned; None if it was made here.
+        pages: How many pages it has, where that is known.
+        text: The beginning of its text, as far as it could be read.
+        ours: Its text was written by the caller, and is not a file's from elsewhere.
+        altered: What told where an image was taken was removed.
+        made_from: The draft from which it was made, if it was.
+        lacking: How many characters could not be printed and stand as an empty box.
+        until: When it is deleted, decided on or not.
+    """
+
+    staged: str
+    name: str | None = None
+    pages: int | None = None
+    text: str = field(default="", repr=False)
+    ours: bool = False
+    altered: bool = False
+    made_from: str | None = None
+    lacking: int = 0
+    until: AwareDatetime | None = None
+
+    __pydantic_config__ = _CONFIG
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
     """What a person is shown besides the payload.
 
@@ -60,6 +91,7 @@ class Shown:
         key: The idempotency key, which forces a second copy of the same.
         source: The client through which it was drafted.
         written: The last version that its caller wrote, where a person wrote this one.
+        attached: The file, where there is one.
     """
 
     expected: Expected = "absent"
@@ -69,6 +101,7 @@ class Shown:
     key: str | None = None
     source: str | None = None
     written: int | None = None
+    attached: Attached | None = None
 
     __pydantic_config__ = _CONFIG
 
@@ -134,6 +167,17 @@ class Entry:
         return self.draft.state == "awaiting_approval"
 
 
+def staged_name(draft: Draft) -> str:
+    """Return the name of a document's staged file; empty where it has none."""
+    if draft.kind != "document":
+        return ""
+    try:
+        attached = Shown.from_bytes(draft.shown).attached
+    except StorageError:
+        return ""
+    return attached.staged if attached else ""
+
+
 def opened(draft: Draft, *, already_filed: bool = False) -> Entry:
     """Return a draft, opened.
 
@@ -160,6 +204,7 @@ class Proposal:
         draft: Keep it as a draft that nobody is asked about yet.
         key: The caller's own key, which forces a second copy of the same.
         removed: How many characters cleaning took out.
+        attached: The file of a document; None where a person is yet to choose it.
     """
 
     care_unit_id: str
@@ -169,6 +214,16 @@ class Proposal:
     draft: bool = False
     key: str | None = None
     removed: int = 0
+    attached: Attached | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where the file comes from: one of these, or none, and then a person chooses it."""
+
+    path: str | None = None
+    text: str | None = None
+    draft: Entry | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

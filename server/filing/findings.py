@@ -24,19 +24,21 @@ from leyr_mcp.server.errors import (
     UpstreamNotFoundError,
     UpstreamNotSupportedError,
 )
-from leyr_mcp.server.filing.checks import Subject, check_texts
+from leyr_mcp.server.filing.checks import Subject, check_identity, check_texts
 from leyr_mcp.server.filing.compare import CANCELLED, bare, may_be, note_difference
 from leyr_mcp.server.filing.compare import name as compared
-from leyr_mcp.server.filing.entries import Check, Entry, Expected
+from leyr_mcp.server.filing.entries import Attached, Check, Entry, Expected
 from leyr_mcp.server.filing.payloads import (
     AppointmentItem,
     ChangeItem,
+    DocumentItem,
     NoteItem,
     PatientItem,
     Payload,
     resource_ref,
 )
 from leyr_mcp.server.filing.precheck import free
+from leyr_mcp.server.filing.preview import seen as visible
 from leyr_mcp.server.filing.subject import Seen
 from leyr_mcp.server.text import short
 from leyr_mcp.server.times import clock, day_line, iso
@@ -44,6 +46,7 @@ from leyr_mcp.server.times import clock, day_line, iso
 _ALTERNATIVES = 5
 _ALTERNATIVE_DAYS = timedelta(days=7)
 _NAMED = 3  # so many of one name are told by their ids
+_FILE = "file"  # what a finding calls the text of one
 _ORDER = ("block", "warn", "info")
 
 
@@ -74,6 +77,7 @@ async def at_staging(
     today: date,
     zone: ZoneInfo,
     removed: int,
+    attached: Attached | None = None,
 ) -> tuple[Check, ...]:
     """Return what there is to say of a draft before a person is asked.
 
@@ -90,6 +94,8 @@ async def at_staging(
             found += await _see_moved(ehr, payload, item, seen, zone)
         case PatientItem() as item:
             found += await _known(ehr, payload, item, today)
+        case DocumentItem() if attached and seen:
+            found += _of_file(attached, _subject(seen, today=today, visit=today))
         case _:
             pass
     return tuple(sorted(found, key=lambda check: _ORDER.index(check.level)))
@@ -111,15 +117,7 @@ def _of_content(
         visit = _visit(payload)
         found += check_texts(
             texts,
-            Subject(
-                patient=seen.ref,
-                today=today,
-                visit=visit.astimezone(zone).date() if visit else today,
-                first_name=seen.first_name,
-                last_name=seen.last_name,
-                birth_date=seen.birth_date,
-                numbers=(seen.number.value,) if seen.number else (),
-            ),
+            _subject(seen, today=today, visit=visit.astimezone(zone).date() if visit else today),
             template=template,
             title=title,
             removed=removed,
@@ -136,9 +134,56 @@ def _of_content(
     return found
 
 
+def _subject(seen: Seen, *, today: date, visit: date) -> Subject:
+    return Subject(
+        patient=seen.ref,
+        today=today,
+        visit=visit,
+        first_name=seen.first_name,
+        last_name=seen.last_name,
+        birth_date=seen.birth_date,
+        numbers=(seen.number.value,) if seen.number else (),
+    )
+
+
+def _of_file(attached: Attached, subject: Subject) -> list[Check]:
+    """Return what the beginning of a file's text says; a form may have blanks, a note may not."""
+    found = list[Check]()
+    text = attached.text
+    if attached.ours:
+        found += check_texts({_FILE: text}, subject)
+    elif text:
+        found += check_identity({_FILE: text}, subject)
+    if attached.altered:
+        told = "What told where the image was taken was removed from the file."
+        found.append(Check("location_removed", "info", told))
+    if attached.lacking:
+        many = "characters" if attached.lacking > 1 else "character"
+        told = f"{attached.lacking} {many} cannot be printed in the PDF and stand there as a box."
+        found.append(Check("characters_lacking", "warn", told))
+    if any(visible(line) != line for line in text.split("\n")):
+        told = "The file's text holds characters that cannot be seen."
+        found.append(Check("characters_hidden", "warn", told))
+    return found
+
+
 def repeats(payload: Payload, like: Sequence[Entry]) -> list[Check]:
-    """Return a finding for each draft that holds the same note, spaces and line ends apart."""
+    """Return a finding for each draft that holds the same note or file.
+
+    Spaces and line ends of a note make no difference, nor does the title of a file.
+    """
     item = payload.item
+    if isinstance(item, DocumentItem) and item.sha256:
+        return [
+            Check(
+                "same_before",
+                "block",
+                f"The same file was attached before: {other.id}, which is {other.draft.state}.",
+            )
+            for other in like
+            if isinstance(other.payload.item, DocumentItem)
+            and other.payload.item.sha256 == item.sha256
+        ]
     if not isinstance(item, NoteItem):
         return []
     return [

@@ -147,13 +147,12 @@ class PatientItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentItem:
-    """A document; its bytes lie in the staged file of that name."""
+    """A document; without a digest it waits for its file. Where its bytes lie is no part of it."""
 
     title: str
-    format: str
-    size: int
-    sha256: str
-    staged: str
+    format: str = ""
+    size: int = 0
+    sha256: str = ""
     type: str | None = None
 
     __pydantic_config__ = _STRICT

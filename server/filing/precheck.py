@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from typing import Protocol
 
 from leyr_mcp.server.ehr import people
 from leyr_mcp.server.ehr.models import Timeslot
@@ -31,8 +32,17 @@ from leyr_mcp.server.filing.payloads import (
 )
 from leyr_mcp.server.filing.reasons import REASONS
 
-# Gives the bytes of a staged file by its name.
-Staged = Callable[[str], AsyncIterable[bytes]]
+
+class Files(Protocol):
+    """Staged files, by their names; one that is gone fails as it is read."""
+
+    def read(self, name: str) -> AsyncIterable[bytes]:
+        """Give a file in pieces."""
+        ...
+
+    def drop(self, name: str) -> None:
+        """Delete a file."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +75,7 @@ class Stop:
 Verdict = Go | Review | Stop
 
 
-async def check(ehr: Ehr, payload: Payload, staged: Staged) -> Verdict:
+async def check(ehr: Ehr, payload: Payload, file: AsyncIterable[bytes]) -> Verdict:
     """Return whether the record is still as the approver saw it.
 
     Raises:
@@ -83,7 +93,7 @@ async def check(ehr: Ehr, payload: Payload, staged: Staged) -> Verdict:
         case ChangeItem() as item:
             return await _appointment(ehr, payload, item)
         case DocumentItem() as item:
-            return await _file(item, staged)
+            return await _file(item, file)
         case _:
             return Go()
 
@@ -147,27 +157,39 @@ async def _appointment(ehr: Ehr, payload: Payload, item: ChangeItem) -> Verdict:
     return Review("appointment_changed", replace(payload, item=replace(item, was=was)))
 
 
-async def _file(item: DocumentItem, staged: Staged) -> Verdict:
+async def _file(item: DocumentItem, file: AsyncIterable[bytes]) -> Verdict:
     try:
-        async for _ in Exact(item, staged):
+        async for _ in Exact(item, file):
             pass
-    except (InputError, StorageError, OSError):
+    except StorageError:
+        return Stop("file_gone")
+    except InputError:
         return Stop("file_changed")
     return Go()
 
 
 class Exact:
-    """The staged bytes; the last piece is withheld unless they are those that were approved."""
+    """The staged bytes; the last piece is withheld unless they are those that were approved.
 
-    def __init__(self, item: DocumentItem, staged: Staged) -> None:
+    `each` is called after every other piece was taken.
+    """
+
+    def __init__(
+        self,
+        item: DocumentItem,
+        file: AsyncIterable[bytes],
+        each: Callable[[], None] = lambda: None,
+    ) -> None:
         self._item = item
-        self._staged = staged
+        self._file = file
+        self._each = each
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         seen, held = sha256(), b""
-        async for chunk in self._staged(self._item.staged):
+        async for chunk in self._file:
             if held:
                 yield held
+                self._each()
             seen.update(chunk)
             held = chunk
         if seen.hexdigest() != self._item.sha256:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from leyr_mcp.server.filing.entries import Check, Entry
+from leyr_mcp.server.files.kinds import by_format
+from leyr_mcp.server.filing.entries import Attached, Check, Entry
 from leyr_mcp.server.filing.payloads import (
     AppointmentItem,
     ChangeItem,
@@ -174,7 +175,11 @@ def _parts(entry: Entry, zone: ZoneInfo) -> tuple[str, list[Fact], list[Fact]]:
         case PatientItem() as item:
             return f"{item.first_name} {item.last_name}", _person(item), []
         case item:
-            return item.title, [*_file(item), *_author(entry)], []
+            return (
+                item.title,
+                [*_file(item, entry.shown.attached), *_author(entry)],
+                _text(item, entry.shown.attached),
+            )
 
 
 def _span(start: datetime, end: datetime, zone: ZoneInfo) -> str:
@@ -215,11 +220,26 @@ def _person(item: PatientItem) -> list[Fact]:
     return found
 
 
-def _file(item: DocumentItem) -> list[Fact]:
-    return [
-        Fact("File", f"{item.format}, {item.size:,} bytes"),
-        Fact("SHA-256", item.sha256),
-    ]
+def _file(item: DocumentItem, attached: Attached | None) -> list[Fact]:
+    found = [Fact("Type", item.type)] if item.type else []
+    if attached is None or not item.sha256:
+        return [*found, Fact("File", "not chosen yet")]
+    kind = by_format(item.format)
+    pages = f", {attached.pages} {'page' if attached.pages == 1 else 'pages'}"
+    told = f"{kind.name if kind else item.format}{pages if attached.pages else ''}"
+    found.append(Fact("File", f"{told}, {item.size:,} bytes ({item.format})"))
+    if attached.name:
+        found.append(Fact("File name", attached.name))
+    if attached.made_from:
+        found.append(Fact("Made from", f"the note {attached.made_from}"))
+    return [*found, Fact("SHA-256", item.sha256)]
+
+
+def _text(item: DocumentItem, attached: Attached | None) -> list[Fact]:
+    """Return the beginning of a file's text, which is read by a person and not sent."""
+    if attached is None or not item.sha256 or not attached.text.strip():
+        return []
+    return [Fact("First page as text" if attached.pages else "Beginning as text", attached.text)]
 
 
 def _author(entry: Entry) -> list[Fact]:

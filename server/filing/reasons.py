@@ -73,8 +73,14 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
         "appointment_not_found": Reason("The record no longer has the appointment.", _WRONG),
         "slot_taken": Reason("The time is no longer free.", "Drop it, and book another time."),
         "file_changed": Reason(
-            "The file is gone, or is no longer the one that was approved.",
-            "Drop it, and attach the file anew.",
+            "The file is no longer the one that was approved.", "Drop it, and attach the file anew."
+        ),
+        "file_gone": Reason(
+            "The file was kept for 24 hours and is gone.", "Have the file attached anew."
+        ),
+        "source_changed": Reason(
+            "The draft from which this file was made was changed after that.",
+            "Have it attached anew.",
         ),
         "damaged": Reason("The stored draft is damaged and cannot be used.", _LOOK),
         "wrong_environment": Reason(

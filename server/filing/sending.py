@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable
 
 from leyr_mcp.server.ehr.identifiers import PatientRef
 from leyr_mcp.server.ehr.port import Ehr
 from leyr_mcp.server.errors import InputError, StorageError, UpstreamError
+from leyr_mcp.server.filing.checkpoints import checkpoint
 from leyr_mcp.server.filing.classify import Outcome, answered, failed
 from leyr_mcp.server.filing.compare import (
     EQUAL,
@@ -27,7 +28,7 @@ from leyr_mcp.server.filing.payloads import (
     PatientItem,
     Payload,
 )
-from leyr_mcp.server.filing.precheck import Exact, Staged
+from leyr_mcp.server.filing.precheck import Exact
 from leyr_mcp.server.logs import location
 
 _log = logging.getLogger("leyr_mcp.filing")
@@ -35,19 +36,19 @@ _log = logging.getLogger("leyr_mcp.filing")
 Send = Callable[[], Awaitable[object]]
 
 
-def prepare(ehr: Ehr, payload: Payload, staged: Staged) -> Send:
+def prepare(ehr: Ehr, payload: Payload, file: AsyncIterable[bytes]) -> Send:
     """Return what sends it; all that can fail here fails before anything is claimed.
 
     Raises:
         StorageError: The draft cannot be sent by any record system.
     """
     try:
-        return _prepare(ehr, payload, staged)
+        return _prepare(ehr, payload, file)
     except InputError as exc:
         raise StorageError("A stored draft cannot be sent.") from exc
 
 
-def _prepare(ehr: Ehr, payload: Payload, staged: Staged) -> Send:
+def _prepare(ehr: Ehr, payload: Payload, file: AsyncIterable[bytes]) -> Send:
     unit = payload.care_unit_id
     match payload.item:
         case NoteItem() as item:
@@ -63,8 +64,12 @@ def _prepare(ehr: Ehr, payload: Payload, staged: Staged) -> Send:
             person = item.new()
             return lambda: ehr.create_patient(unit, person)
         case item:
-            ref, document = payload.ref, item.new(_author(payload), Exact(item, staged))
+            ref, document = payload.ref, item.new(_author(payload), Exact(item, file, _given))
             return lambda: ehr.attach_document(unit, ref, document)
+
+
+def _given() -> None:
+    checkpoint("given")
 
 
 def _author(payload: Payload) -> str:
@@ -94,9 +99,9 @@ async def read_back(ehr: Ehr, payload: Payload, record_id: str) -> str:
         case PatientItem() as item:
             difference = await _person(ehr, unit, item, record_id)
         case item:
-            document = await ehr.document(unit, payload.ref, record_id)
+            document = await ehr.document_digest(unit, payload.ref, record_id)
             difference = document_difference(item, payload.author, document)
-            if document.content is None and difference is None:
+            if document.sha256 is None and difference is None:
                 return UNREADABLE
     return EQUAL if difference is None else f"differs:{difference}"
 

@@ -29,11 +29,11 @@ from leyr_mcp.server.filing.classify import (
     Refused,
 )
 from leyr_mcp.server.filing.compare import UNREADABLE
+from leyr_mcp.server.filing.entries import staged_name
 from leyr_mcp.server.filing.owners import is_dead
 from leyr_mcp.server.filing.payloads import ChangeItem, Payload, digest_of
 from leyr_mcp.server.filing.sending import Send, prepare, read_back, report_strange, send_once
 from leyr_mcp.server.filing.timing import JOB_LIMIT_S, Timing, job_pause_s
-from leyr_mcp.server.logs import location
 from leyr_mcp.server.storage.store import OPEN, AuditEntry, Change, Draft, Kind, State, Store
 
 _log = logging.getLogger("leyr_mcp.filing")
@@ -64,7 +64,7 @@ class Steps:
         owner: str,
         trail: AuditTrail,
         environment: str | None,
-        staged: precheck.Staged,
+        files: precheck.Files,
         timing: Timing,
         follow: Follow | None,
         clock: Callable[[], datetime],
@@ -77,7 +77,7 @@ class Steps:
         self._trail = trail
         self._who = Who(subject=owner, issuer="worker")
         self._environment = environment
-        self._staged = staged
+        self._files = files
         self._timing = timing
         self._follow = follow
         self._clock = clock
@@ -103,7 +103,7 @@ class Steps:
             case precheck.Stop(reason):
                 await self._human(draft, reason, REFUSED, payload)
             case reconcile.Hit() as hit:
-                await self._filed(draft, payload, _matched(hit))
+                await self._filed(draft, payload, hit.change())
             case Change() as later:
                 await self._move(draft, "approved", later)
             case send:
@@ -136,10 +136,11 @@ class Steps:
         doubt = await self._doubt(draft, payload) if draft.attempt else None
         try:
             async with asyncio.timeout(2 * self._timing.round_s):
-                send = prepare(self._ehr, payload, self._staged)
+                file = self._files.read(staged_name(draft))
+                send = prepare(self._ehr, payload, file)
                 if doubt is not None and (earlier := await self._earlier(doubt)):
                     return earlier
-                verdict = await precheck.check(self._ehr, payload, self._staged)
+                verdict = await precheck.check(self._ehr, payload, file)
                 return send if isinstance(verdict, precheck.Go) else verdict
         except UpstreamError as exc:
             return self._later(draft.looked, exc.code, exc.retry_after_s)
@@ -148,7 +149,7 @@ class Steps:
         except StorageError:
             return precheck.Stop("damaged")
         except Exception as exc:  # noqa: BLE001 - nothing was sent, so a person is told
-            _report(exc)
+            report_strange(exc)
             return precheck.Stop("internal")
 
     async def _earlier(self, doubt: reconcile.Doubt) -> precheck.Stop | reconcile.Hit | None:
@@ -241,7 +242,7 @@ class Steps:
             try:
                 return await self._commit(draft, payload, outcome)
             except StorageError as exc:
-                _report(exc)
+                report_strange(exc)
                 await asyncio.sleep(pause)
         return await self._commit(draft, payload, outcome)
 
@@ -271,6 +272,9 @@ class Steps:
         """Commit that it is stored, though its lease may have ended before the answer came."""
         audit = self._event(draft, payload, OK, change.remote_id)
         if await self._move(draft, "filed", change, audit):
+            if staged := staged_name(draft):
+                self._files.drop(staged)
+                checkpoint("dropped")
             return
         now = await self._store.draft(draft.id)
         same = now is not None and (now.version, now.attempt) == (draft.version, draft.attempt)
@@ -343,7 +347,7 @@ class Steps:
         audit = self._checked_event(draft, payload, "look")
         match reconcile.conclude(found, doubt, grace_over=began >= over):
             case reconcile.Filed(hit):
-                await self._filed(draft, payload, _matched(hit))
+                await self._filed(draft, payload, hit.change())
             case reconcile.Human(reason):
                 await self._human(draft, reason, FAILED, payload)
             case reconcile.Again() if draft.attempt < _MOST_SENDS:
@@ -486,14 +490,3 @@ def _opened(draft: Draft) -> Payload | None:
         return None
     whole = digest_of(draft.payload) == draft.digest and payload.kind == draft.kind
     return payload if whole else None
-
-
-def _matched(hit: reconcile.Hit) -> Change:
-    """Return what a find makes of a draft; why it was in doubt is over."""
-    return Change(
-        remote_id=hit.record_id, matched_by=hit.matched_by, verified=hit.verified, reason=""
-    )
-
-
-def _report(exc: BaseException) -> None:
-    _log.error("filing: %s", location(exc))

@@ -15,7 +15,7 @@ from datetime import datetime
 
 from leyr_mcp.server.ehr.port import Ehr
 from leyr_mcp.server.filing.audit import AuditTrail
-from leyr_mcp.server.filing.precheck import Staged
+from leyr_mcp.server.filing.precheck import Files
 from leyr_mcp.server.filing.steps import Follow, Steps
 from leyr_mcp.server.filing.timing import Timing, utc_now
 from leyr_mcp.server.logs import location
@@ -69,7 +69,7 @@ class Worker:
         *,
         owner: str,
         trail: AuditTrail,
-        staged: Staged,
+        files: Files,
         environment: str | None = None,
         timing: Timing = _TIMING,
         follow: Follow | None = None,
@@ -85,7 +85,7 @@ class Worker:
             owner=owner,
             trail=trail,
             environment=environment,
-            staged=staged,
+            files=files,
             timing=timing,
             follow=follow,
             clock=clock,

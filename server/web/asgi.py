@@ -7,17 +7,20 @@ must come from the page itself. Addresses and headers hold nothing of a patient.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import json
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from pydantic import ValidationError
 
 from leyr_mcp.server.boundary import describe
 from leyr_mcp.server.errors import LeyrMcpError
-from leyr_mcp.server.web.deciding import ACTIONS, NotRecognisedError, Review
+from leyr_mcp.server.files.kinds import MAX_BYTES
+from leyr_mcp.server.web.deciding import ACTIONS, Give, NotRecognisedError, Review
 from leyr_mcp.server.web.page import page
 
 Message = MutableMapping[str, Any]
@@ -26,7 +29,11 @@ Send = Callable[[Message], Awaitable[None]]
 
 LARGEST = 256 * 1024
 _BODY_WITHIN_S = 15.0
+_FILE_WITHIN_S = 120.0
 _JSON = "application/json"
+_BYTES = "application/octet-stream"
+_FOR = "x-file-for"
+FILE = "file"
 _ALWAYS = {
     "cache-control": "no-store",
     "cross-origin-opener-policy": "same-origin",
@@ -40,6 +47,10 @@ _STATUS = {
     "invalid_argument": 400,
     "not_found": 404,
     "approval_void": 409,
+    "file_type": 400,
+    "file_too_large": 413,
+    "file_encrypted": 400,
+    "file_active_content": 400,
     "in_progress": 409,
     "slot_taken": 409,
     "audit_unavailable": 503,
@@ -101,35 +112,86 @@ class ReviewApp:
         if not rest:
             return _document(scope, headers)
         area, _, name = rest.decode("utf-8", "replace").partition("/")
-        if area != "api" or name not in ACTIONS:
+        if area != "api" or not (name in ACTIONS or name == FILE):
             raise _StopError(404, "There is nothing here.")
         if scope["method"] != "POST":
             raise _StopError(405, "This is asked for by POST.")
         await self._see_own(name, host, headers)
+        if name == FILE:
+            return await self._take(headers, receive)
         return await self._call(name, await _body(headers, receive))
 
     async def _see_own(self, name: str, host: str, headers: Mapping[str, str]) -> None:
         """See that the request comes from the page itself."""
+        expected = _BYTES if name == FILE else _JSON
         own = headers.get("origin") == f"http://{host}"
         own = own and headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none")
         if not own:
-            if ACTIONS[name].decides:
+            if name == FILE or ACTIONS[name].decides:
                 await self._review.refused("foreign_origin")
             raise _StopError(403, "Only the page itself may ask this.")
-        if headers.get("content-type") != _JSON:
-            raise _StopError(415, "This is asked for as application/json.")
+        if headers.get("content-type") != expected:
+            raise _StopError(415, f"This is asked for as {expected}.")
 
     async def _call(self, name: str, body: bytes) -> Response:
-        try:
-            asked = json.loads(body)
-        except (ValueError, RecursionError):
-            raise _StopError(400, "That is no JSON.") from None
-        if not isinstance(asked, dict):
-            raise _StopError(400, "That is no JSON object.")
+        asked = _object(body)
         try:
             return _answer(200, await self._review.call(name, asked))
         except (LeyrMcpError, ValidationError) as exc:
             return _failed(exc, name)
+
+    async def _take(self, headers: Mapping[str, str], receive: Receive) -> Response:
+        """Take a file; which draft it is for, and its name, stand in a header and in no address."""
+        asked = _object(unquote_to_bytes(headers.get(_FOR, "")))
+        upload = _Upload(receive)
+        try:
+            async with asyncio.timeout(_FILE_WITHIN_S):
+                response = _answer(200, await self._review.give(asked, upload))
+        except TimeoutError:
+            raise _StopError(408, "The request took too long.") from None
+        except (LeyrMcpError, ValidationError) as exc:
+            # A browser that still sends would not hear the answer.
+            await upload.rest()
+            return _failed(exc, FILE)
+        return response
+
+
+class _Upload:
+    """A file's bytes as they arrive; memory stays flat, and whoever reads them sets the limit."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._more = True
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while self._more:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                self._more = False
+                raise _StopError(400, "The request ended too early.")
+            self._more = message.get("more_body", False)
+            if body := message.get("body", b""):
+                yield body
+
+    async def rest(self) -> None:
+        """Let the rest arrive, up to the largest file once more, and use none of it."""
+        left = MAX_BYTES
+        with contextlib.suppress(TimeoutError, _StopError):
+            async with asyncio.timeout(_BODY_WITHIN_S):
+                async for body in self:
+                    left -= len(body)
+                    if left < 0:
+                        return
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    try:
+        asked = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise _StopError(400, "That is no JSON.") from None
+    if not isinstance(asked, dict):
+        raise _StopError(400, "That is no JSON object.")
+    return asked
 
 
 def _document(scope: Message, headers: Mapping[str, str]) -> Response:
@@ -179,8 +241,8 @@ async def _body(headers: Mapping[str, str], receive: Receive) -> bytes:
 def _failed(exc: Exception, name: str) -> Response:
     """Return what the page is told of a failure; no value of a request is in it."""
     if isinstance(exc, ValidationError):
-        action = ACTIONS.get(name)
-        failure = describe(exc, what=f"review page: {name}", model=action.model if action else None)
+        model = Give if name == FILE else ACTIONS[name].model if name in ACTIONS else None
+        failure = describe(exc, what=f"review page: {name}", model=model)
         status = 400 if failure.code == "invalid_argument" else 500
     else:
         failure = describe(exc, what=f"review page: {name}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 from zoneinfo import ZoneInfo
@@ -18,12 +18,19 @@ from pydantic import AfterValidator, Field
 
 from leyr_mcp.server.boundary import Arguments, describe
 from leyr_mcp.server.errors import InputError, LeyrMcpError
+from leyr_mcp.server.filing.attaching import Attaching
 from leyr_mcp.server.filing.audit import NOTHING, About, Who, local_user
 from leyr_mcp.server.filing.desk import Desk
-from leyr_mcp.server.filing.entries import DECIDABLE, Entry, Person
+from leyr_mcp.server.filing.entries import DECIDABLE, DECLINABLE, Entry, Person
 from leyr_mcp.server.filing.journal import Journal
 from leyr_mcp.server.filing.passphrase import Passphrase, Refused
-from leyr_mcp.server.filing.payloads import AppointmentItem, ChangeItem, Item, NoteItem
+from leyr_mcp.server.filing.payloads import (
+    AppointmentItem,
+    ChangeItem,
+    DocumentItem,
+    Item,
+    NoteItem,
+)
 from leyr_mcp.server.filing.preview import STATE_NAMES
 from leyr_mcp.server.storage.store import State
 from leyr_mcp.server.text import Cleaned, clean
@@ -34,6 +41,7 @@ _MOST_DRAFTS = 500
 _MOST_TEXT = 200_000
 _MOST_TITLE = 200
 _MOST_COMMENT = 2_000
+_LONGEST_NAME = 255
 
 
 def _matching(pattern: str, rule: str) -> AfterValidator:
@@ -93,6 +101,12 @@ class Edit(Seen):
     comment: str | None = None
 
 
+class Give(Seen):
+    """The file that a draft waits for: what it is called; its bytes follow."""
+
+    name: Annotated[str, Field(min_length=1, max_length=_LONGEST_NAME)]
+
+
 class Resolve(Seen):
     """What becomes of a draft in doubt."""
 
@@ -125,12 +139,14 @@ class Review:
         journal: Journal,
         passphrase: Passphrase,
         *,
+        open_attaching: Callable[[], Attaching],
         zone: ZoneInfo,
         sandbox: bool,
     ) -> None:
         self._open_desk = open_desk
         self._journal = journal
         self._passphrase = passphrase
+        self._open_attaching = open_attaching
         self._zone = zone
         self._sandbox = sandbox
         self._who = Who(subject=local_user(), client=CHANNEL)
@@ -202,6 +218,18 @@ class Review:
         new = await self._desk.edit(entry, item, self._anyone())
         return {"draft": await self._whole(new), "removed": removed}
 
+    async def give(self, body: Mapping[str, Any], pieces: AsyncIterable[bytes]) -> dict[str, Any]:
+        """Take the file that a draft waits for; the draft waits for approval then.
+
+        Raises:
+            ValidationError: The request is not in its form.
+            LeyrMcpError: It waits for none, or the file is not taken.
+        """
+        ask = Give.model_validate(body)
+        entry = await self._current(ask, ("awaiting_file",))
+        new = await self._open_attaching().give(entry, ask.name, pieces, self._anyone())
+        return {"draft": await self._whole(new)}
+
     async def resolve(self, ask: Resolve) -> dict[str, Any]:
         """Decide what becomes of a draft in doubt."""
         entry = await self._current(ask, ("needs_human",))
@@ -253,7 +281,7 @@ class Review:
     async def _decided(self, decision: Decision, person: Person) -> dict[str, Any]:
         """Decide on one draft; a failure is told and leaves the others as they are."""
         try:
-            entry = await self._current(decision, DECIDABLE)
+            entry = await self._current(decision, DECIDABLE if decision.approve else DECLINABLE)
             if decision.approve:
                 await self._desk.submit(entry, person.who)  # approved is what was seen, not this
             decide = self._desk.approve if decision.approve else self._desk.decline
@@ -316,6 +344,9 @@ def _edited(item: Item, ask: Edit) -> tuple[Item, int]:
     match item:
         case NoteItem():
             return _edited_note(item, ask)
+        case DocumentItem() if ask.title is not None:
+            title = _title(ask.title.strip())
+            return dataclasses.replace(item, title=title.text), title.removed
         case AppointmentItem() | ChangeItem() if ask.comment is not None:
             if isinstance(item, ChangeItem) and item.action == "confirm":
                 raise InputError("A confirmation has no comment.", field="comment")
@@ -326,9 +357,7 @@ def _edited(item: Item, ask: Edit) -> tuple[Item, int]:
 
 
 def _edited_note(item: NoteItem, ask: Edit) -> tuple[NoteItem, int]:
-    title = _cleaned(item.title if ask.title is None else ask.title.strip(), _MOST_TITLE, "title")
-    if not title.text or not title.text.isprintable():
-        raise InputError("The title must be text on one line.", field="title")
+    title = _title(item.title if ask.title is None else ask.title.strip())
     given = ask.texts or {}
     if not given.keys() <= item.content.keys():
         raise InputError("The note has no such field.", field="texts")
@@ -341,6 +370,13 @@ def _edited_note(item: NoteItem, ask: Edit) -> tuple[NoteItem, int]:
         raise InputError("The note would say nothing. Decline it instead.", field="texts")
     removed = title.removed + sum(found.removed for found in texts.values())
     return dataclasses.replace(item, title=title.text, content=content), removed
+
+
+def _title(text: str) -> Cleaned:
+    title = _cleaned(text, _MOST_TITLE, "title")
+    if not title.text or not title.text.isprintable():
+        raise InputError("The title must be text on one line.", field="title")
+    return title
 
 
 def _cleaned(text: str, most: int, field: str) -> Cleaned:

@@ -2,7 +2,8 @@
 
 function watch() {
   clearTimeout(view.timer);
-  const live = held().filter((one) => one.draft.status.moving || one.draft.status.decidable);
+  const awaited = ({ moving, decidable, wants_file }) => moving || decidable || wants_file;
+  const live = held().filter((one) => awaited(one.draft.status));
   if (!live.length) return;
   const moving = live.some((one) => one.draft.status.moving);
   view.timer = setTimeout(look, moving ? SOON_MS : LATER_MS);

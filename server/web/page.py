@@ -14,7 +14,10 @@ from importlib import resources
 
 _PACKAGE = "leyr_mcp.server.web"
 # One script in several files; each may use what stands in any other.
-_SCRIPTS = ("base.js", "queue.js", "patient.js", "editing.js", "deciding.js", "following.js")
+_SCRIPTS = (
+    *("base.js", "queue.js", "patient.js", "editing.js", "giving.js", "deciding.js"),
+    "following.js",
+)
 
 
 @dataclass(frozen=True, slots=True)

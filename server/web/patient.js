@@ -87,6 +87,7 @@ function readCard(one) {
     who(draft.patient),
     choiceOf(one),
     actionsOf(one),
+    draft.status.wants_file && !one.stale && fileForm(one),
     draft.status.resolvable && resolveForm(one),
   );
 }

@@ -15,6 +15,8 @@ async function openQueue(turn) {
   const waiting = all.filter((draft) => draft.decidable).length;
   const stuck = all.filter((draft) => draft.resolvable).length;
   const counted = [`${many(waiting, "draft waits", "drafts wait")} for your decision`];
+  const files = all.filter((draft) => draft.wants_file).length;
+  if (files) counted.push(many(files, "waits for its file", "wait for their files"));
   if (stuck) counted.push(`${many(stuck, "draft needs", "drafts need")} a person`);
   show(
     el("div", { class: "head" }, el("h2", { tabindex: "-1" }, `${counted.join(", ")}.`), refresh),

@@ -12,6 +12,7 @@ from leyr_mcp.server.filing.entries import DECIDABLE, Check, Entry
 from leyr_mcp.server.filing.payloads import (
     AppointmentItem,
     ChangeItem,
+    DocumentItem,
     NoteItem,
     Payload,
 )
@@ -38,6 +39,7 @@ def status(entry: Entry) -> dict[str, Any]:
         "tone": words.tone(entry),
         "told": words.told(entry),
         "decidable": draft.state in DECIDABLE,
+        "wants_file": draft.state == "awaiting_file",
         "moving": draft.state in OPEN,
         "resolvable": draft.state == "needs_human",
     }
@@ -98,6 +100,8 @@ def editable(entry: Entry) -> dict[str, Any] | None:
                 for name, text in item.content.items()
             ]
             return {"title": item.title, "texts": texts}
+        case DocumentItem() as item:
+            return {"title": item.title}
         case AppointmentItem(comment=comment):
             return {"comment": comment or ""}
         case ChangeItem(comment=comment, action=action) if action != "confirm":

@@ -16,7 +16,7 @@ Tone = Literal["ask", "wait", "good", "warn", "bad", "off"]
 
 _STATES: Mapping[State, tuple[Tone, str]] = {
     "draft": ("ask", "It was kept as a draft: nobody was asked to approve it yet."),
-    "awaiting_file": ("wait", "It waits for its file."),
+    "awaiting_file": ("ask", "It waits for its file: choose it below."),
     "awaiting_approval": ("ask", "It waits for your decision. Nothing has been filed."),
     "approved": ("wait", "It is approved and will be sent in a moment."),
     "sending": ("wait", "It is being sent to the record system."),

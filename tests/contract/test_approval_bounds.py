@@ -42,7 +42,7 @@ async def run_sql(it: Asking, statement: str, *values: Any) -> list[Any]:
 
 def hold(it: Asking) -> None:
     """Have a worker that never begins, so that a test decides when it does."""
-    make = it.desk._make_worker
+    make = it.desk._duty._make_worker
 
     def made(*given: Any) -> Any:
         worker: Any = make(*given)
@@ -53,13 +53,13 @@ def hold(it: Asking) -> None:
         worker.begin, worker.run = worker.run, never
         return worker
 
-    it.desk._make_worker = made
+    it.desk._duty._make_worker = made
 
 
 async def run_for(it: Asking, entry: Entry, seconds: float = 5.0) -> Entry:
     """Let that worker begin, and return the draft when it has nothing more to do with it."""
     worker: Any = await it.desk.start()
-    it.desk._run(worker.begin())
+    it.desk._duty._run(worker.begin())
     found = await it.desk.outcome(entry, seconds)
     await worker.drain(1)
     return found
@@ -217,7 +217,7 @@ async def test_undecided_draft_expires_and_its_text_is_deleted(mode: str) -> Non
         entry = await drafted(it)
         store = await it.stored()
         it.clock.later(days=30, seconds=1)
-        await it.desk._tidy(store)
+        await it.desk._tidy()
         draft = await store.draft(entry.id)
         assert draft is not None
         assert (draft.state, draft.payload) == ("expired", b"")

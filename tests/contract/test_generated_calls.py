@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,11 +42,11 @@ def long_values(call: dict[str, Any]) -> set[str]:
 
 
 @each_tool
-async def test_every_call_is_answered(tool: ToolSpec) -> None:
+async def test_every_call_is_answered(tool: ToolSpec, tmp_path: Path) -> None:
     rng = random.Random(f"{SEED} {tool.name}")  # noqa: S311 - repeatable, guards nothing
     schema = Draft202012Validator(tool.output_schema())
     seen: dict[str, int] = {}
-    async with app_of() as app:
+    async with app_of(LEYR_MCP_ROOTS=str(tmp_path)) as app:
         control = sandbox_of(app).control
         good = await example(app.server.call_tool, control, tool.name)
         for number in range(CALLS):

@@ -33,9 +33,9 @@ FORBIDDEN = re.compile(
 )
 RAW = ("<script", "![a]", "](http")
 # Whose answers hold no text of the record at all.
-SILENT = {"create_patient", "write_note", "file_drafts", "discard_draft"}
+SILENT = {"create_patient", "write_note", "attach_document", "file_drafts", "discard_draft"}
 # Where whole free text is data for programs: as in the record, cleaned but not escaped.
-FREE_TEXT = {"unstructured", "text"}
+FREE_TEXT = {"unstructured", "text", "Beginning as text"}
 
 
 def keys_of(value: Any) -> set[str]:

@@ -188,6 +188,17 @@ class Calls(RuleBasedStateMachine):
         given = {"patient_id": f"se_personal_number:{TOLVAN}", "title": "Besök", "content": text}
         self.call("write_note", given | {"draft_id": self.some(pick)})
 
+    @rule(
+        text=st.sampled_from([None, "Intyg.", "Intyg [namn]."]),
+        draft=st.booleans(),
+        key=st.sampled_from([None, "k"]),
+    )
+    def attach(self, text: str | None, draft: bool, key: str | None) -> None:  # noqa: FBT001 - as above
+        """Attach a document, or have a person choose its file."""
+        given = {"patient_id": f"se_personal_number:{TOLVAN}", "title": "Intyg"}
+        more = {"text": text, "draft": draft, "idempotency_key": key}
+        self.call("attach_document", given | {k: v for k, v in more.items() if v is not None})
+
     @rule(pick=st.integers(0, 99), draft=st.booleans())
     def book(self, pick: int, draft: bool) -> None:  # noqa: FBT001 - as above
         """Book a time that is free."""
@@ -261,7 +272,7 @@ class Calls(RuleBasedStateMachine):
 
         async def job(it: Asking) -> None:
             it.clock.later(hours=hours)
-            await it.desk._tidy(await it.stored())
+            await it.desk._tidy()
 
         self.it.do(job)
 

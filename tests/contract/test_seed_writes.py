@@ -1,13 +1,15 @@
-"""The vendor's own examples of a booking and a note, out of a tool, a yes and a real socket."""
+"""The vendor's own examples of each write, out of a tool, a yes and a real socket."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, cast
 
 from mcp import Client
@@ -55,6 +57,15 @@ NOTE = {
     "content": {"unstructured": NOTE_TEXT},
 }
 NOTES = f"{UNIT}/patients/{PATIENT}/medical-notes"
+PDF = (Path(__file__).parents[2] / "sandbox" / "samples" / "lab-report.pdf").read_bytes()
+DOCUMENT = {
+    "content": base64.b64encode(PDF).decode("utf-8"),
+    "format": "application/pdf",
+    "title": "Blood Test Results",
+    "type": "Lab Result",
+    "created_by_id": "resource-123",
+}
+DOCUMENTS = f"{UNIT}/patients/{PATIENT}/documents"
 STORED = {**SLOT, "id": "a1", "status": "booked", "care_unit_id": "care-unit-123"}
 ANSWERS: dict[tuple[str, str], Any] = {
     ("GET", f"{UNIT}/patients/{PATIENT}"): {
@@ -68,6 +79,13 @@ ANSWERS: dict[tuple[str, str], Any] = {
     ("POST", f"{UNIT}/appointments"): [STORED],
     ("GET", f"{NOTES}/n1"): {"id": "n1", **NOTE},
     ("POST", NOTES): {"id": "n1", "created_by_id": "resource-123"},
+    ("GET", f"{DOCUMENTS}/d1"): {"id": "d1", **DOCUMENT},
+    ("POST", DOCUMENTS): {
+        "id": "d1",
+        "title": "Blood Test Results",
+        "type": "Lab Result",
+        "format": "application/pdf",
+    },
 }
 
 
@@ -94,9 +112,10 @@ class Seed:
         return request, data
 
 
-def _app(origin: str) -> App:
+def _app(origin: str, **more: str) -> App:
     settings = load(
         {
+            **more,
             "LEYR_BASE_URL": f"{origin}/api",
             "LEYR_CLIENT_ID": "your-client-id",
             "LEYR_CLIENT_SECRET": "your-client-secret",
@@ -109,11 +128,11 @@ def _app(origin: str) -> App:
 
 
 @asynccontextmanager
-async def seeded(mode: str) -> AsyncIterator[Seed]:
+async def seeded(mode: str, **settings: str) -> AsyncIterator[Seed]:
     """Yield a client whose person says yes, connected to a server before a raw socket."""
     async with AsyncExitStack() as stack:
         upstream = await stack.enter_async_context(raw_upstream(_by_path))
-        app = _app(upstream.origin)
+        app = _app(upstream.origin, **settings)
         stack.push_async_callback(app.close)
         person = user(yes)
         client = Client(
@@ -169,11 +188,32 @@ async def test_note_is_the_seeds_request(mode: str) -> None:
 
 
 @both_eras
+async def test_document_is_the_seeds_request(mode: str, tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "lab_results.pdf").write_bytes(PDF)
+    async with seeded(mode, LEYR_MCP_ROOTS=str(tmp_path / "root")) as it:
+        request, data = await it.written(
+            "attach_document",
+            patient_id=PATIENT,
+            title=DOCUMENT["title"],
+            type=DOCUMENT["type"],
+            path="lab_results.pdf",
+            expect="Tolvansson",
+        )
+        check_wire(request, DOCUMENTS, DOCUMENT)
+        assert request.headers["Content-Length"] == str(len(request.body))
+        assert "Transfer-Encoding" not in request.headers
+        assert "Laboratoriesvar" in question(it.person)
+    assert (data["status"], data["record_id"], data["verified"]) == ("filed", "d1", "equal")
+
+
+@both_eras
 async def test_without_a_yes_no_write_leaves(mode: str) -> None:
     async with seeded(mode) as it:
         for tool, call in (
             ("book_appointment", {**BOOKING, "draft": True}),
             ("write_note", {"patient_id": PATIENT, "title": "x", "content": "y", "draft": True}),
+            ("attach_document", {"patient_id": PATIENT, "title": "x", "text": "y", "draft": True}),
         ):
             _, data = check_answer(await it.client.call_tool(tool, call))
             assert data["status"] == "draft"

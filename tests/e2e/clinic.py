@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,9 +27,10 @@ from leyr_mcp.server.storage.sqlite import SqliteStore
 from leyr_mcp.server.storage.store import Draft
 from tests.e2e.wire import MODERN, Wire, connected
 
-Kind = Literal["note", "appointment", "change"]
+Kind = Literal["note", "appointment", "change", "document"]
 
 HOST = "claude-code"
+CANARY = "Svar från laboratoriet"
 TOLVAN = "191212121212"
 PATIENT = f"se_personal_number:{TOLVAN}"
 KEY = base64.b64encode(bytes(range(32))).decode()
@@ -67,6 +69,7 @@ class Clinic:
             "LEYR_MCP_DATA_KEY": KEY,
             "LEYR_MCP_WRITE_DEADLINE_S": "1",
             "LEYR_MCP_GRACE_S": "3",
+            "LEYR_MCP_ROOTS": str(self.home / "files"),
         }
 
     @property
@@ -104,8 +107,24 @@ class Clinic:
             arguments = {"patient_id": PATIENT, "start": start, "end": end}
             place = {"resource_id": "1021", "healthcare_service_id": "301"}
             return {"name": "book_appointment", "arguments": {**arguments, **place}}
+        if kind == "document":
+            arguments = {"patient_id": PATIENT, "title": "Svar", "path": self._file(self._times)}
+            return {"name": "attach_document", "arguments": arguments}
         arguments = {"appointment_id": self._booked(), "action": "cancel"}
         return {"name": "change_appointment", "arguments": arguments}
+
+    def _file(self, turn: int) -> str:
+        """Return the name of a file that goes in several pieces."""
+        folder = self.home / "files"
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"svar-{turn}.txt"
+        (folder / name).write_text(f"{CANARY} {turn}\n" * 40_000, encoding="utf-8")
+        return name
+
+    def staged(self) -> list[bytes]:
+        """Return what lies staged, as it lies there."""
+        folder = self.database.with_suffix(".files")
+        return [path.read_bytes() for path in folder.iterdir()] if folder.exists() else []
 
     def _free_time(self, turn: int) -> tuple[str, str]:
         unit = self.sandbox._backend.units[0]
@@ -182,6 +201,11 @@ class Clinic:
         if draft.kind == "appointment":
             start = datetime.fromisoformat(item["start"]).timestamp()
             return sum(entry.start_s == start for entry in self.control.appointments(TOLVAN))
+        if draft.kind == "document":
+            return sum(
+                sha256(found.content).hexdigest() == item["sha256"]
+                for found in self.control.documents(TOLVAN)
+            )
         done = [entry for entry in self.writes() if entry.carried_out and entry.method == "PATCH"]
         return sum(entry.path.endswith(item["appointment_id"]) for entry in done)
 
@@ -198,6 +222,8 @@ class Clinic:
         if not verdict.intact:
             found.append("the audit chain is broken")
         intents = Counter(body["draft_id"] for body in bodies if body.get("phase") == "intent")
+        if any(CANARY.encode() in raw for raw in self.staged()):
+            found.append("a staged file can be read")
         if len(self.writes()) > intents.total():
             found.append(f"{len(self.writes())} writes, {intents.total()} intents")
         return found

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from leyr_mcp.sandbox.faults import KINDS
 from leyr_mcp.server.filing.checkpoints import NAMES
@@ -26,12 +27,16 @@ SECONDS = {"latency": 0.3, "refuse": 1.5, "drip": 0.1, "late_commit": 1.0}
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Which step is the last, the how manieth time; and which fault each write meets."""
+    """Which step is the last, the how manieth time; and which fault each write meets.
+
+    With `again` nothing was drafted before that step, and the client calls once more.
+    """
 
     step: str
     faults: tuple[str, ...]
     nth: int = 1
     kinds: tuple[Kind, ...] = ("note",)
+    again: bool = False
     era: str = LEGACY
 
     @property
@@ -50,6 +55,10 @@ CASES = (
     Case("expired", ("hang",)),
     Case("taken", ("reset_after", "redirect"), kinds=("appointment", "appointment")),
     Case("looked", ("cut", "gzip_bomb"), nth=2, kinds=("note", "note")),
+    Case("copied", ("latency",), nth=2, kinds=("document",), again=True),
+    Case("inspected", ("hang",), kinds=("document",), again=True, era=MODERN),
+    Case("given", ("refuse",), nth=3, kinds=("document",)),
+    Case("dropped", ("drip",), kinds=("document",), era=MODERN),
     Case("concluded", ("late_commit", "unauthorized", "429"), kinds=("note",) * 3),
 )
 
@@ -62,8 +71,11 @@ def killed(step: str, nth: int = 1) -> tuple[str, ...]:
 async def live_through(case: Case, home: Path, *, must_die: bool) -> tuple[list[str], int]:
     """Return what is wrong after all of it, and how many processes that took."""
     async with clinic(home) as at:
-        died = await _die(at, case)
-        async with at.server() as wire:  # the next one, which is asked for nothing
+        calls = [at.call(kind) for kind in case.kinds]
+        died = await _die(at, case, calls)
+        async with at.server(era=case.era) as wire:  # the next one, asked for nothing, or again
+            if case.again:
+                await say_yes(wire, calls, first=lambda: _begin(at, case))
             drafts = await at.settled(len(case.kinds))
             ended = await wire.hang_up()
         wrong = await at.wrong(drafts, len(case.kinds))
@@ -76,7 +88,14 @@ async def live_through(case: Case, home: Path, *, must_die: bool) -> tuple[list[
         return wrong, at.processes
 
 
-async def _die(at: Clinic, case: Case) -> bool:
+def _begin(at: Clinic, case: Case) -> None:
+    method = "PATCH" if case.kinds == ("change",) else "POST"
+    for fault in case.faults:
+        seconds = {"seconds": SECONDS[fault]} if fault in SECONDS else {}
+        at.fail(fault, method=method, **seconds)
+
+
+async def _die(at: Clinic, case: Case, calls: Sequence[dict[str, Any]]) -> bool:
     """File until dead, and return whether it came to that.
 
     What comes after a death needs a second process to die there. Some faults leave nothing to look
@@ -84,14 +103,8 @@ async def _die(at: Clinic, case: Case) -> bool:
     """
     first = "answered" if case.step == "expired" else case.step
 
-    def begin() -> None:
-        method = "PATCH" if case.kinds == ("change",) else "POST"
-        for fault in case.faults:
-            seconds = {"seconds": SECONDS[fault]} if fault in SECONDS else {}
-            at.fail(fault, method=method, **seconds)
-
     async with at.server(*killed(first, case.nth), era=case.era) as wire:
-        await say_yes(wire, [at.call(kind) for kind in case.kinds], first=begin)
+        await say_yes(wire, calls, first=lambda: _begin(at, case))
         if wire.process.stdin is not None and wire.process.returncode is None:
             wire.close_input()
         ended = await wire.ended()

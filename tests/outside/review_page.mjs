@@ -1,12 +1,14 @@
 // Uses the review page as a person would, and prints what it showed:
 // node review_page.mjs SCENARIO ADDRESS BROWSER PICTURES [WHAT THE SCENARIO NEEDS AS JSON]
+import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
+import { basename } from "node:path";
 
 const require = createRequire(new URL("../../.work/outside/package.json", import.meta.url));
 const { chromium } = require("playwright-core");
 
 const [scenario, address, executablePath, pictures, given = "{}"] = process.argv.slice(2);
-const { ids = [], phrase = "", foreign = "" } = JSON.parse(given);
+const { ids = [], phrase = "", foreign = "", files = [] } = JSON.parse(given);
 const seen = { errors: [], shown: {} };
 
 const browser = await chromium.launch({
@@ -39,6 +41,22 @@ async function show(id, of = page) {
 async function approve(typed = phrase) {
   await passphrase().fill(typed);
   await button("Approve and file").click();
+}
+
+// Drops a file of this machine on the page, as a person's hand would.
+async function drop(place, path) {
+  const content = (await readFile(path)).toString("base64");
+  const data = await page.evaluateHandle(
+    ([text, name]) => {
+      const bytes = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
+      const held = new DataTransfer();
+      held.items.add(new File([bytes], name));
+      return held;
+    },
+    [content, basename(path)],
+  );
+  await page.locator(place).first().dispatchEvent("dragover", { dataTransfer: data });
+  await page.locator(place).first().dispatchEvent("drop", { dataTransfer: data });
 }
 
 const filed = (title) => card(title).getByText(/It is filed in the health record, id/).waitFor();
@@ -264,6 +282,11 @@ const scenarios = {
       await measure("patient");
       await own.getByRole("button", { name: "Edit this note" }).first().click();
       await measure("edit");
+      if (ids[1]) {
+        await show(ids[1], own);
+        seen.contrast[`${name} file`] = await own.evaluate(contrasts);
+        await measure("file");
+      }
       await own.close();
     }
     seen.shown.text = await (async () => {
@@ -271,6 +294,48 @@ const scenarios = {
       return page.locator(".body").allInnerTexts();
     })();
     seen.built = await page.evaluate(() => document.querySelectorAll("img, script[src], iframe, article b").length);
+  },
+
+  async give() {
+    await page.goto(address);
+    await page.getByRole("link", { name: /^Document: Remiss/ }).waitFor();
+    await look("queue");
+    await show(ids[0]);
+    await look("before");
+    await picture("before");
+    await drop(".drop", files[0]);
+    await card("Remiss").locator(".said").getByText(/Nothing was attached/).waitFor();
+    await look("refused", card("Remiss").locator(".drop"));
+    await picture("refused");
+    seen.errors = seen.errors.filter((text) => !text.includes("400 (Bad Request)")); // that was it
+    await drop("h1", files[1]); // beside its place: the page must stay
+    await drop(".drop", files[1]);
+    await card("Remiss").getByText("First page as text").waitFor();
+    await look("given");
+    await picture("given");
+    await approve();
+    await filed("Remiss");
+    await look("after");
+  },
+
+  async choose() {
+    await show(ids[0]);
+    await page.keyboard.press("Tab");
+    await page.getByLabel("Choose the file, or drop it here").setInputFiles(files[0]);
+    await card("Remiss").getByText("Beginning as text").waitFor();
+    await look("given");
+    await button("Edit this document").click();
+    await page.getByRole("textbox", { name: "Title" }).fill("Svar");
+    await button("Save as a new version").click();
+    await page.getByText("Saved as version 3").waitFor();
+    await look("edited");
+  },
+
+  async without() {
+    await show(ids[0]);
+    await button("Do without it").click();
+    await card("Remiss").getByText("It was declined.").waitFor();
+    await look("after");
   },
 
   async sandbox() {

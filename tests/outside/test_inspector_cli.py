@@ -79,7 +79,7 @@ def test_strict_list_has_no_finding(outside: Outside, era: str) -> None:
     answer = listing.json()
     names = [tool["name"] for tool in answer["result"]["tools"]]
     assert names == [spec.name for spec in TOOLS]
-    assert len(names) == 16
+    assert len(names) == 17
     assert answer.get("schemaFindings", []) == []
 
 

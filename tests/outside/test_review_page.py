@@ -18,13 +18,14 @@ from typing import Any
 import pytest
 
 from leyr_mcp.server.filing.entries import Entry, Person
-from leyr_mcp.server.filing.payloads import NoteItem
+from leyr_mcp.server.filing.payloads import DocumentItem, NoteItem
 from tests.outside.programs import HERE, WORK, Outside
 from tests.support.mcp_session import TOLVAN
 from tests.support.review_page import ASSISTANT, PHRASE, Desk, clinic_desk, sandbox_desk
 
 SCREENS = Path(os.environ.get("REVIEW_SHOTS") or WORK / "screens")
 OTHER = "198001022386"
+SAMPLES = HERE.parent.parent / "sandbox" / "samples"
 HOSTILE = (
     '<img src=x onerror="document.title=1"><script>document.title=2</script>\n'
     "<b>bold</b> [link](javascript:alert(1)) " + "W" * 300
@@ -221,11 +222,55 @@ async def test_it_fits_every_width_and_light_and_text_stays_text(
         person = Person(name="A", channel="test", who=ASSISTANT)
         await desk.app.desk().edit(second, item, person)
         await desk.note("En annan patient.", patient=OTHER)
-        seen = await visit(outside, desk, "looks", first)
+        waits = await desk.stage(DocumentItem(title="Remiss"), patient=OTHER)
+        seen = await visit(outside, desk, "looks", first, waits)
     assert seen["wider"] == {}
     assert min(seen["contrast"].values()) >= 4.5
     assert HOSTILE in seen["shown"]["text"]
     assert seen["built"] == 0
+
+
+async def test_a_person_drops_the_file_that_a_draft_waits_for(
+    outside: Outside, tmp_path: Path
+) -> None:
+    bad = tmp_path / "lab-report.pdf"
+    bad.write_bytes(b"MZ no PDF")
+    async with clinic_desk(tmp_path) as desk:
+        entry = await desk.stage(DocumentItem(title="Remiss"))
+        files = [str(bad), str(SAMPLES / "lab-report.pdf")]
+        seen = await visit(outside, desk, "give", entry, files=files)
+        now = await desk.app.desk().entry(entry.id)
+        stored = [d.content for d in desk.box.control.documents(TOLVAN) if d.title == "Remiss"]
+    assert (now.draft.state, now.draft.verified) == ("filed", "equal")
+    assert stored == [(SAMPLES / "lab-report.pdf").read_bytes()]
+    assert "1 waits for its file" in seen["shown"]["queue"]
+    assert "It waits for its file: choose it below." in seen["shown"]["before"]
+    assert "Nothing was attached; choose another file." in seen["shown"]["refused"]
+    assert "Laboratoriesvar" in seen["shown"]["given"]
+    assert "lab-report.pdf" in seen["shown"]["given"]
+    assert "It is not signed yet" in seen["shown"]["after"]
+
+
+async def test_a_person_chooses_a_file_and_renames_the_document(
+    outside: Outside, tmp_path: Path
+) -> None:
+    async with clinic_desk(tmp_path) as desk:
+        entry = await desk.stage(DocumentItem(title="Remiss"))
+        files = [str(SAMPLES / "visit-notes.txt")]
+        seen = await visit(outside, desk, "choose", entry, files=files)
+        now = await desk.app.desk().entry(entry.id)
+    assert "is taken. Read what it holds, then approve it." in seen["shown"]["given"]
+    assert isinstance(now.payload.item, DocumentItem)
+    assert (now.payload.item.title, now.draft.state) == ("Svar", "awaiting_approval")
+    assert "Saved as version 3" in seen["shown"]["edited"]
+
+
+async def test_a_person_does_without_the_file(outside: Outside, tmp_path: Path) -> None:
+    async with clinic_desk(tmp_path) as desk:
+        entry = await desk.stage(DocumentItem(title="Remiss"))
+        await visit(outside, desk, "without", entry)
+        now = await desk.app.desk().entry(entry.id)
+    assert now.draft.state == "declined"
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def session(
 
 
 def test_every_tool_has_an_output_schema(session: Session) -> None:
-    assert len(session.tools) == 16
+    assert len(session.tools) == 17
     assert [tool["name"] for tool in session.tools if "outputSchema" not in tool] == []
 
 

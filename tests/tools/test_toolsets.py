@@ -138,7 +138,10 @@ def test_tool_is_missing_exactly_where_its_capability_is_known_to_be(emr: str) -
         ("webdoc", set()),
         ("takecare", set()),
         ("anitasystems", {"list_appointments"}),
-        ("kaddio", {"list_documents", "get_document", "change_appointment"}),
+        (
+            "kaddio",
+            {"list_documents", "get_document", "attach_document", "change_appointment"},
+        ),
     ],
 )
 @both_eras

@@ -145,6 +145,31 @@ async def test_what_is_unset_is_noted_and_does_not_fail(clinic: Clinic) -> None:
     assert "LEYR_RESOURCE_ID" in checks["author"][1]
 
 
+async def test_it_tells_from_where_files_are_taken(
+    clinic: Clinic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, checks = await clinic.examine()
+    assert checks["files"][0] == "ok"
+    assert "chosen on the review page" in checks["files"][1]
+    assert checks["pdf"][0] == "ok"
+
+    (tmp_path / "scans").mkdir()
+    clinic.set(LEYR_MCP_ROOTS=str(tmp_path / "scans"))
+    _, checks = await clinic.examine()
+    assert checks["files"] == ("ok", f"may be attached from {tmp_path / 'scans'}")
+
+    monkeypatch.setattr(doctor, "CAN_WALK", False)
+    monkeypatch.setattr(doctor, "find_spec", lambda _: None)
+    _, checks = await clinic.examine()
+    assert checks["files"][0] == "note"
+    assert checks["pdf"][0] == "note"
+    assert "leyr-mcp[pdf]" in checks["pdf"][1]
+
+    clinic.set(LEYR_MCP_ROOTS=str(tmp_path / "nowhere"))
+    code, checks = await clinic.examine()
+    assert (code, checks["files"][0]) == (1, "fail")
+
+
 async def test_no_passphrase_is_noted(clinic: Clinic) -> None:
     code, checks = await clinic.examine()
     assert code == 0
@@ -337,4 +362,4 @@ async def test_page_fits_the_terminal_and_says_what_is_next(
     assert "Ready to serve." in text
     clinic.set(LEYR_CARE_UNIT_ID="L9")
     code, text = await clinic.print()
-    assert (code, text.splitlines()[-1]) == (1, "1 of 11 checks failed.")
+    assert (code, text.splitlines()[-1]) == (1, "1 of 13 checks failed.")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 from leyr_mcp.server.ehr.models import Appointment, Patient
 from leyr_mcp.server.filing.audit import AuditTrail
 from leyr_mcp.server.filing.classify import Accepted
+from leyr_mcp.server.filing.entries import Attached, Shown
 from leyr_mcp.server.filing.payloads import (
     AppointmentItem,
     ChangeItem,
@@ -80,13 +81,12 @@ def person(external_id: str | None = "199006022397") -> PatientItem:
 
 
 def document(**more: Any) -> DocumentItem:
-    """Return a document whose bytes are BYTES, staged as f1."""
+    """Return a document whose bytes are BYTES."""
     fields = {
         "title": "Letter",
         "format": "text/plain",
         "size": len(BYTES),
         "sha256": hashlib.sha256(BYTES).hexdigest(),
-        "staged": "f1",
         **more,
     }
     return DocumentItem(**fields)
@@ -133,7 +133,7 @@ class Desk:
             ehr or SimEhr(self.world),
             owner=owner,
             trail=AuditTrail(store or self.store, clock=clock, device="d", origin="o"),
-            staged=self.world.chunks,
+            files=self.world,
             timing=self.timing,
             follow=self.follow,
             clock=clock,
@@ -143,7 +143,9 @@ class Desk:
     async def stage(
         self, what: Payload, *, dedupe: str = "", raw: bytes | None = None, shown: bytes = b""
     ) -> Draft:
-        """Return a draft that waits for approval."""
+        """Return a draft that waits for approval; a document's bytes are staged as f1."""
+        if isinstance(what.item, DocumentItem) and not shown:
+            shown = Shown(attached=Attached(staged="f1")).to_bytes()
         new = NewDraft(
             kind=what.kind,
             state="awaiting_approval",

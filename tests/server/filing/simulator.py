@@ -22,6 +22,7 @@ from leyr_mcp.server.ehr.port import NewNote
 from leyr_mcp.server.errors import StorageError
 from leyr_mcp.server.filing.audit import AuditTrail
 from leyr_mcp.server.filing.checkpoints import hooked
+from leyr_mcp.server.filing.entries import Attached, Shown
 from leyr_mcp.server.filing.payloads import (
     AppointmentItem,
     ChangeItem,
@@ -149,7 +150,7 @@ class Process:
                 SimEhr(sim.world),
                 owner=f"{self.name}.{life}",
                 trail=AuditTrail(sim.store, clock=clock, device="d", origin="o"),
-                staged=sim.world.chunks,
+                files=sim.world,
                 timing=sim.timing,
                 clock=clock,
                 rng=seeded(sim.rng.random()),
@@ -233,6 +234,7 @@ class Wish:
     key: str
     payload: Payload
     idempotency: str = ""
+    staged: str = ""
     draft_id: str = ""
     orders: int = 0
 
@@ -344,9 +346,8 @@ class Simulation:
             format="text/plain",
             size=len(whole),
             sha256=hashlib.sha256(whole).hexdigest(),
-            staged=f"f{number}",
         )
-        return Wish(f"document {whole!r}", self._payload(item))
+        return Wish(f"document {whole!r}", self._payload(item), staged=f"f{number}")
 
     def _change(self, number: int) -> Wish:
         start = EPOCH + timedelta(days=2, hours=number)
@@ -435,6 +436,7 @@ class Simulation:
             dedupe=f"{wish.payload.digest()} {wish.idempotency}",
             digest=wish.payload.digest(),
             payload=raw,
+            shown=Shown(attached=Attached(staged=wish.staged)).to_bytes() if wish.staged else b"",
         )
         audit = AuditEntry(event="draft", action="C", outcome=0)
         draft, _ = await self.store.stage(new, now=clock(), audit=audit)

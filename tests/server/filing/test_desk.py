@@ -475,7 +475,7 @@ async def test_five_equal_bookings_at_once_are_one() -> None:
 async def test_housekeeping_that_fails_is_tried_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("leyr_mcp.server.filing.desk._HOUSEKEEPING_S", 0.0)
+    monkeypatch.setattr("leyr_mcp.server.filing.duty._HOUSEKEEPING_S", 0.0)
     async with asking("auto") as it:
         store = await it.stored()
         tried = asyncio.Event()

@@ -192,7 +192,7 @@ def test_items_become_what_the_port_takes() -> None:
 
 @virtual
 async def test_a_document_is_streamed_from_its_staged_file() -> None:
-    chunks = world().chunks("f1")
+    chunks = world().read("f1")
 
     new = document(type="Referral").new("a1", chunks)
 

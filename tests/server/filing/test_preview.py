@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leyr_mcp.server.filing.entries import Check, Entry, Shown
+from leyr_mcp.server.filing.entries import Attached, Check, Entry, Shown
 from leyr_mcp.server.filing.payloads import Item, NoteItem, PatientItem, Payload, digest_of
 from leyr_mcp.server.filing.preview import BAR, barred, patient_line, preview, seen
 from leyr_mcp.server.storage.store import Draft
@@ -128,7 +128,7 @@ def test_a_booking_in_words() -> None:
                 f"{BAR}Later",
             ],
         ),
-        (document(), ["Document: Letter", "File: text/plain, 16 bytes", "SHA-256: "]),
+        (document(sha256=""), ["Document: Letter", "File: not chosen yet"]),
         (person(), ["New patient: Ola Nord", "National number: 199006022397"]),
         (
             PatientItem(first_name="Ola", last_name="Nord", phones=("1", "2"), emails=("a@b.c",)),
@@ -140,6 +140,28 @@ def test_each_kind_in_words(item: Item, lines: list[str]) -> None:
     shown = text_of(entry(item))
     for line in lines:
         assert line in shown
+
+
+@pytest.mark.parametrize(
+    ("more", "lines"),
+    [
+        ({}, ["File: plain text, 16 bytes (text/plain)", "SHA-256: "]),
+        ({"pages": 1}, ["File: plain text, 1 page, 16 bytes"]),
+        ({"pages": 3}, ["File: plain text, 3 pages, 16 bytes"]),
+        ({"name": "a\u202e.txt"}, ["File name: a⟨U+202E⟩.txt"]),
+        ({"made_from": "d_b"}, ["Made from: the note d_b"]),
+        ({"text": "Rad\nPatient: B"}, ["Beginning as text:", f"{BAR}Rad", f"{BAR}Patient: B"]),
+        ({"text": "Rad", "pages": 2}, ["First page as text:", f"{BAR}Rad"]),
+    ],
+)
+def test_a_file_in_words(more: dict[str, Any], lines: list[str]) -> None:
+    shown = text_of(entry(document(type="Lab"), Shown(attached=Attached(staged="f1", **more))))
+    for line in ["Type: Lab", *lines]:
+        assert line in shown
+    blank = Shown(attached=Attached(staged="f1", text=" \n"))
+    assert "as text" not in text_of(entry(document(), blank))
+    odd = text_of(entry(document(format="image/gif"), Shown(attached=Attached(staged="f1"))))
+    assert "File: image/gif, 16 bytes (image/gif)" in odd
 
 
 def test_whom_it_concerns() -> None:

@@ -41,7 +41,7 @@ from tests.server.filing.desk import (
     virtual,
     world,
 )
-from tests.server.filing.world import EPOCH, RESET_BEFORE, SimEhr, World
+from tests.server.filing.world import EPOCH, RESET_BEFORE, SimEhr, World, digested
 
 HIT = Hit("r1", "content")
 OTHER = Hit("r2", "content")
@@ -200,7 +200,7 @@ async def test_a_note_that_is_gone_when_it_is_read_is_no_candidate() -> None:
         async def note(self, *_: Any) -> Note:
             raise UpstreamNotFoundError("There is no such entry in the record.")
 
-        async def document(self, *_: Any) -> Document:
+        async def document_digest(self, *_: Any) -> Document:
             raise UpstreamNotFoundError("There is no such entry in the record.")
 
     assert await look(Gone(at), _doubt(note())) == Found()
@@ -274,8 +274,8 @@ async def test_a_document_whose_title_is_told_only_by_reading_is_compared_too() 
     at.put("k", _document(title=None))
 
     class Telling(SimEhr):
-        async def document(self, *_: Any) -> Document:
-            return _document(title="Bill")
+        async def document_digest(self, *_: Any) -> Document:
+            return digested(_document(title="Bill"))
 
     assert await look(Telling(at), _doubt(document())) == Found()
 

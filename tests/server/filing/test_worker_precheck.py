@@ -250,9 +250,7 @@ async def test_an_appointment_is_read_before_it_is_changed(
         assert (found.state, found.reason) == (state, reason)
 
 
-@pytest.mark.parametrize(
-    "item", [document(sha256="0" * 64), document(staged="f1", sha256=""), document()]
-)
+@pytest.mark.parametrize("item", [document(sha256="0" * 64), document(sha256=""), document()])
 @virtual
 async def test_a_file_that_is_not_the_approved_one_is_not_sent(item: Item) -> None:
     async with desk() as at:
@@ -264,6 +262,19 @@ async def test_a_file_that_is_not_the_approved_one_is_not_sent(item: Item) -> No
         assert not at.world.received
 
 
+@pytest.mark.parametrize("shown", [b"", b"no json"])
+@virtual
+async def test_a_file_that_is_gone_is_not_sent(shown: bytes) -> None:
+    async with desk() as at:
+        del at.world.files["f1"]
+        draft = await at.approved(payload(document()), shown=shown)
+        await at.worker()._steps.send_one()
+
+        found = await at.now(draft)
+        assert (found.state, found.reason) == ("needs_human", "file_gone")
+        assert not at.world.received
+
+
 @virtual
 async def test_a_file_that_changes_while_it_is_sent_never_arrives_whole() -> None:
     async with desk() as at:
@@ -271,10 +282,17 @@ async def test_a_file_that_changes_while_it_is_sent_never_arrives_whole() -> Non
         readings = iter((BYTES, BYTES[:-1] + b"X"))
         pieces = list[bytes]()
 
-        async def chunks(_: str) -> AsyncIterator[bytes]:
-            whole = next(readings)
-            yield whole[:8]
-            yield whole[8:]
+        class Changing:
+            def read(self, _: str) -> Changing:
+                return self
+
+            def drop(self, name: str) -> None:
+                raise NotImplementedError
+
+            async def __aiter__(self) -> AsyncIterator[bytes]:
+                whole = next(readings)
+                yield whole[:8]
+                yield whole[8:]
 
         class Streaming(SimEhr):
             async def attach_document(self, *args: Any) -> Any:
@@ -282,7 +300,7 @@ async def test_a_file_that_changes_while_it_is_sent_never_arrives_whole() -> Non
                     pieces.append(piece)
 
         worker = at.worker(ehr=Streaming(at.world))
-        worker._steps._staged = chunks
+        worker._steps._files = Changing()
         await worker._steps.send_one()
 
         assert pieces == [BYTES[:8]]

@@ -204,8 +204,9 @@ async def test_a_difference_is_told_and_unfiles_nothing(
 @virtual
 async def test_a_document_without_bytes_and_a_patient_under_another_name() -> None:
     class Changing(SimEhr):
-        async def document(self, *args: Any) -> Any:
-            return (await super().document(*args)).model_copy(update={"content": None})
+        async def document_digest(self, *args: Any) -> Any:
+            told = {"size": None, "sha256": None}
+            return (await super().document_digest(*args)).model_copy(update=told)
 
         async def patient(self, *args: Any) -> Any:
             read = await super().patient(*args)

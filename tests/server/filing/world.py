@@ -10,9 +10,11 @@ import base64
 import random
 import selectors
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any, TypeVar
 
 from leyr_mcp.server.ehr.capabilities import UNKNOWN, Capabilities
@@ -38,6 +40,7 @@ from leyr_mcp.server.ehr.port import (
     Window,
 )
 from leyr_mcp.server.errors import (
+    StorageError,
     UpstreamConflictError,
     UpstreamContractError,
     UpstreamError,
@@ -218,9 +221,26 @@ class World:
         self.put(note_key(new.title, dict(new.content)), note, ours=ours)
         return note
 
-    async def chunks(self, name: str) -> AsyncIterator[bytes]:
-        """Give a staged file in pieces."""
-        whole = self.files[name]
+    def read(self, name: str) -> AsyncIterable[bytes]:
+        """Give a staged file in pieces, as often as it is asked for."""
+        return Pieces(self, name)
+
+    def drop(self, name: str) -> None:
+        """Delete a staged file."""
+        self.files.pop(name, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """A staged file of a world."""
+
+    world: World
+    name: str
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        whole = self.world.files.get(self.name)
+        if whole is None:
+            raise StorageError("The staged file is gone.")
         for start in range(0, len(whole), 4):
             yield whole[start : start + 4]
 
@@ -228,6 +248,17 @@ class World:
 def note_key(title: str, content: dict[str, str]) -> str:
     """Return what a note is counted by."""
     return f"note {title} {sorted(content.items())}"
+
+
+def digested(document: Document) -> Document:
+    """Return a document with the digest of its content in the content's place."""
+    if document.content is None:
+        return document
+    told: dict[str, object] = {"content": None, "sha256": ""}
+    with suppress(ValueError):
+        raw = base64.b64decode(document.content, validate=True)
+        told |= {"size": len(raw), "sha256": sha256(raw).hexdigest()}
+    return document.model_copy(update=told)
 
 
 class SimEhr:
@@ -352,7 +383,12 @@ class SimEhr:
         )
 
     async def document(self, care_unit_id: str, patient: PatientRef, document_id: str) -> Document:
-        return await self._read(lambda: self._one(Document, document_id))
+        raise NotImplementedError
+
+    async def document_digest(
+        self, care_unit_id: str, patient: PatientRef, document_id: str
+    ) -> Document:
+        return await self._read(lambda: digested(self._one(Document, document_id)))
 
     async def create_patient(self, care_unit_id: str, new: NewPatient) -> Patient:
         number = new.external_id or self.world.new_id()
