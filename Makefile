@@ -80,7 +80,7 @@ lock:
 	@test -x $(PY) || python3 -m venv $(VENV)
 	@$(PIP) install uv
 	@$(VENV)/bin/uv pip compile pyproject.toml --extra pdf --group dev --group build --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements.lock
+	  --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements.lock
 
 clean:
 	@rm -rf $(VENV) .work build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

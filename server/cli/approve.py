@@ -21,10 +21,10 @@ from leyr_mcp.server.cli.desk import (
 from leyr_mcp.server.cli.terminal import Screen
 from leyr_mcp.server.cli.typed import NoTerminalError
 from leyr_mcp.server.errors import InputError
-from leyr_mcp.server.filing.entries import DECIDABLE, Entry, Person
+from leyr_mcp.server.filing.entries import DECIDABLE, DECLINABLE, Entry, Person
 from leyr_mcp.server.filing.passphrase import Refused
 from leyr_mcp.server.filing.preview import STATE_NAMES
-from leyr_mcp.server.storage.store import OPEN, State
+from leyr_mcp.server.storage.store import OPEN
 
 _MOST = 1_000
 
@@ -148,13 +148,15 @@ def _decidable(entry: Entry, *, decline: bool) -> None:
     An approval can be taken back, by declining, until the draft is picked up.
     """
     now = entry.draft.state
-    also: frozenset[State] = frozenset({"approved"}) if decline else OPEN | {"filed"}
-    if now in DECIDABLE or now in also:
+    also = frozenset({*DECLINABLE, "approved"}) if decline else OPEN | {*DECIDABLE, "filed"}
+    if now in also:
         return
     text = f"Draft {entry.id} cannot be {'declined' if decline else 'approved'}: "
     text += f"{STATE_NAMES[now]}."
     if now == "needs_human":
         text += f" Decide with: leyr-mcp resolve {entry.id}"
+    elif now == "awaiting_file":
+        text += f" Choose it with: leyr-mcp review {entry.id}"
     raise InputError(text)
 
 

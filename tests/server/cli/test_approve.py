@@ -35,6 +35,36 @@ async def test_person_reads_says_yes_and_types_the_passphrase(seat: Seat) -> Non
     assert (event["user"]["name"], event["channel"], event["outcome"]) == (APPROVER, "terminal", 0)
 
 
+async def test_document_is_shown_with_its_first_page_and_filed(seat: Seat) -> None:
+    call = {"patient_id": PATIENT, "title": "Intyg", "text": "Frisk sedan m\u00e5ndag."}
+    ran = await seat.run(
+        "file", "-", "--json", "--tool", "attach_document", script=json.dumps(call)
+    )
+    ran = await seat.sit("approve", ran.json["draft_id"], answers="yes\n")
+    assert ran.code == 0
+    assert "plain text, 20 bytes (text/plain)" in ran.words
+    assert "  | Frisk sedan måndag.\n" in ran.out
+    assert seat.box is not None
+    found = seat.box.control.documents("191212121212")
+    assert [d.content.decode() for d in found if d.title == "Intyg"] == ["Frisk sedan måndag."]
+
+
+async def test_document_without_its_file_cannot_be_approved_but_declined(seat: Seat) -> None:
+    call = {"patient_id": PATIENT, "title": "Intyg"}
+    ran = await seat.run(
+        "file", "-", "--json", "--tool", "attach_document", script=json.dumps(call)
+    )
+    assert ran.json["status"] == "awaiting_file"
+    draft_id = ran.json["draft_id"]
+    ran = await seat.sit("approve", draft_id, answers="yes\n")
+    assert ran.code == 1
+    assert f"waits for its file. Choose it with: leyr-mcp review {draft_id}" in ran.err
+    assert "waits for its file" in (await seat.run("drafts")).words
+    ran = await seat.run("approve", draft_id, "--decline", "--yes")
+    assert ran.code == 0
+    assert (await seat.run("drafts", "--json")).json["drafts"] == []
+
+
 async def test_wrong_passphrase_files_nothing_and_is_an_event(seat: Seat) -> None:
     draft_id = await seat.draft()
     ran = await seat.sit("approve", draft_id, answers="y\n", phrase="a guess")
