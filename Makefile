@@ -57,7 +57,7 @@ wheel: setup
 
 outside: setup
 	@tests/outside/setup.sh
-	@CHECK_OUTSIDE=1 $(PY) -m pytest -q tests/outside
+	@CHECK_OUTSIDE=1 $(PY) -m pytest -q -n 2 --dist loadfile tests/outside
 
 docs: setup
 	@$(PY) dev/docs.py

@@ -30,7 +30,7 @@ def main() -> int:
     report = work / "coverage.json"
     env = os.environ | {"COVERAGE_FILE": str(work / "coverage")}
     measured_by = ["--cov", "--cov-branch", f"--cov-report=json:{report}"]
-    run = [sys.executable, "-m", "pytest", "-q", *SPREAD, *measured_by]
+    run = [sys.executable, "-m", "pytest", "-q", "--durations=10", *SPREAD, *measured_by]
     code = subprocess.run(run, env=env, cwd=ROOT, check=False).returncode
     if code:
         return code

@@ -10,6 +10,26 @@ import pytest
 _SPARED = ("LEYR_", "COBALT_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
+# Measured, they take three times as long, and what they run is run by other tests too.
+_UNMEASURED = (
+    "tests/e2e/",
+    "tests/contract/test_generated_calls.py",
+    "tests/contract/test_hostile_files.py",
+    "tests/contract/test_never_unapproved.py",
+    "tests/server/files/test_bounds.py",
+    "tests/server/files/test_mutations.py",
+    "tests/server/filing/test_simulator.py",
+    "tests/server/storage/test_model.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spare the long tests the cost of measuring what they cover."""
+    for item in items:
+        if item.nodeid.startswith(_UNMEASURED):
+            item.add_marker(pytest.mark.no_cover)
+
+
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No test reads the settings, the home or the state of whoever runs it."""

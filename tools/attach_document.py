@@ -10,7 +10,6 @@ from leyr_mcp.server.boundary import Arguments, Reply, ToolContext
 from leyr_mcp.server.errors import InputError
 from leyr_mcp.server.filing.entries import Proposal, Source
 from leyr_mcp.server.filing.payloads import DocumentItem
-from leyr_mcp.server.text import Cleaned, clean
 from leyr_mcp.tools.params import (
     CareUnitId,
     DraftId,
@@ -18,6 +17,7 @@ from leyr_mcp.tools.params import (
     KeepDraft,
     Key,
     PatientId,
+    cleaned,
     line,
 )
 from leyr_mcp.tools.results import (
@@ -35,7 +35,6 @@ from leyr_mcp.tools.spec import WRITES, ToolSpec
 _TITLE_CAP = 200
 _TYPE_CAP = 100
 _MOST = 200_000
-_GROWS = 3  # composing can make a text so many times longer, and nothing is ever cut here
 
 
 class Answer(FilingResult):
@@ -64,8 +63,8 @@ class Input(Arguments):
 async def handle(context: ToolContext, args: Input) -> Reply:
     """Draft a document and have it approved and filed."""
     source, removed = await _source(context, args)
-    title = _cleaned(args.title, _TITLE_CAP, "title")
-    kind = _cleaned(args.type, _TYPE_CAP, "type") if args.type is not None else None
+    title = cleaned(args.title, _TITLE_CAP, "title")
+    kind = cleaned(args.type, _TYPE_CAP, "type") if args.type is not None else None
     proposal = Proposal(
         care_unit_id=await context.units.resolve(args.care_unit_id),
         item=DocumentItem(title=title.text, type=kind.text if kind else None),
@@ -98,23 +97,11 @@ async def _source(context: ToolContext, args: Input) -> tuple[Source, int]:
             field="path",
         )
     if args.text is not None:
-        text = _cleaned(args.text, _MOST, "text")
+        text = cleaned(args.text, _MOST, "text")
         return Source(text=text.text), text.removed
     if args.from_draft is not None:
         return Source(draft=await own(context, args.from_draft, field="from_draft")), 0
     return Source(path=args.path), 0
-
-
-def _cleaned(raw: str, most: int, field: str) -> Cleaned:
-    """Return a text, cleaned; nothing is ever cut.
-
-    Raises:
-        InputError: Nothing of it is left, or it is too long.
-    """
-    found = clean(raw, cap=most * _GROWS)
-    if not found.text.strip() or len(found.text) > most:
-        raise InputError(f"{field} must have 1 to {most:,} characters.", field=field)
-    return found
 
 
 SPEC = ToolSpec(

@@ -6,6 +6,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from leyr_mcp.server.errors import InputError
+from leyr_mcp.server.text import Cleaned, clean
+
 
 def line(at_most: int) -> AfterValidator:
     """Return the rule of a short text: printable, on one line, not empty, not too long."""
@@ -17,6 +20,21 @@ def line(at_most: int) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+GROWS = 3  # composing can make a text so many times longer, and nothing is ever cut here
+
+
+def cleaned(raw: str, most: int, field: str) -> Cleaned:
+    """Return a text without what cannot be seen, never cut.
+
+    Raises:
+        InputError: Nothing of it is left, or it is too long.
+    """
+    found = clean(raw, cap=most * GROWS)
+    if not found.text.strip() or len(found.text) > most:
+        raise InputError(f"{field} must have 1 to {most:,} characters.", field=field)
+    return found
 
 
 AnyPatientId = Annotated[

@@ -11,14 +11,16 @@ from leyr_mcp.server.boundary import Arguments, Reply, ToolContext
 from leyr_mcp.server.errors import InputError
 from leyr_mcp.server.filing.entries import Proposal
 from leyr_mcp.server.filing.payloads import NoteItem
-from leyr_mcp.server.text import Cleaned, clean
+from leyr_mcp.server.text import clean
 from leyr_mcp.tools.params import (
+    GROWS,
     CareUnitId,
     DraftId,
     Expect,
     KeepDraft,
     Key,
     PatientId,
+    cleaned,
     line,
 )
 from leyr_mcp.tools.results import FilingResult, filed, reply
@@ -38,7 +40,6 @@ _MOST = 200_000
 _MOST_FIELDS = 50
 _NAME_CAP = 100
 _TITLE_CAP = 200
-_GROWS = 3  # composing can make a text so many times longer, and nothing is ever cut here
 
 
 class Input(Arguments):
@@ -61,7 +62,7 @@ class Input(Arguments):
 async def handle(context: ToolContext, args: Input) -> Reply:
     """Draft a note, or the next version of one, and have it approved and filed."""
     texts, removed = _texts(args)
-    title = _title(args.title)
+    title = cleaned(args.title, _TITLE_CAP, "title")
     proposal = Proposal(
         care_unit_id=await context.units.resolve(args.care_unit_id),
         item=NoteItem(title=title.text, template_id=args.template_id, content=texts),
@@ -92,7 +93,7 @@ def _texts(args: Input) -> tuple[dict[str, str], int]:
     field = "content" if args.fields is None else "fields"
     if sum(map(len, given.values())) > _MOST:
         raise _length(field)
-    cleaned = {name: clean(text, cap=_MOST * _GROWS) for name, text in given.items()}
+    cleaned = {name: clean(text, cap=_MOST * GROWS) for name, text in given.items()}
     texts = {name: found.text for name, found in cleaned.items()}
     if not any(map(str.strip, texts.values())) or sum(map(len, texts.values())) > _MOST:
         raise _length(field)
@@ -115,18 +116,6 @@ def _fields(given: Mapping[str, str]) -> Mapping[str, str]:
                 field="fields",
             )
     return given
-
-
-def _title(raw: str) -> Cleaned:
-    """Return the title, cleaned.
-
-    Raises:
-        InputError: Nothing of it is left, or it is too long; a title is never cut.
-    """
-    found = clean(raw, cap=_TITLE_CAP * _GROWS)
-    if not found.text.strip() or len(found.text) > _TITLE_CAP:
-        raise InputError(f"title must have 1 to {_TITLE_CAP} characters.", field="title")
-    return found
 
 
 def _length(field: str) -> InputError:

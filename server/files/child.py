@@ -70,13 +70,13 @@ def _inspect(promised: str) -> Work:
 
 
 def _text(cap: str) -> Work:
-    from leyr_mcp.server.files.pdf_text import text_of  # noqa: PLC0415 - each job loads its own
+    from leyr_mcp.server.files.formats.pdf_text import text_of  # noqa: PLC0415 - each job loads its own
 
     return lambda data: _said(text=text_of(data, int(cap)))
 
 
 def _render() -> Work:
-    from leyr_mcp.server.files.letter import render_letter  # noqa: PLC0415 - an extra
+    from leyr_mcp.server.files.letters.letter import render_letter  # noqa: PLC0415 - an extra
 
     return render_letter
 

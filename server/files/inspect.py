@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from leyr_mcp.server.files.formats.plain import FOREIGN, check_text
 from leyr_mcp.server.files.kinds import DICOM, DOC, DOCX, JPEG, MAX_BYTES, PDF, PNG, TEXT
-from leyr_mcp.server.files.plain import FOREIGN, check_text
 from leyr_mcp.server.files.verdict import Findings, UnfitError
 
 TEXT_CAP = 4_000  # characters of a file's text that are told
@@ -60,47 +60,47 @@ def inspect(data: bytes, promised: str) -> Findings:
 
 def _locked(data: bytes) -> None:
     """Refuse a Word document that is encrypted: it is the other container then."""
-    from leyr_mcp.server.files.doc import is_encrypted  # noqa: PLC0415 - each kind loads its own
+    from leyr_mcp.server.files.formats.doc import is_encrypted  # noqa: PLC0415 - each kind loads its own
 
     if is_encrypted(data):
         raise UnfitError("word_encrypted")
 
 
 def _pdf(data: bytes) -> Findings:
-    from leyr_mcp.server.files.pdf import check_pdf  # noqa: PLC0415 - each kind loads its own
-    from leyr_mcp.server.files.pdf_text import first_page_text  # noqa: PLC0415
+    from leyr_mcp.server.files.formats.pdf import check_pdf  # noqa: PLC0415 - each kind loads its own
+    from leyr_mcp.server.files.formats.pdf_text import first_page_text  # noqa: PLC0415
 
     pages = check_pdf(data)
     return Findings(format=PDF, pages=pages, text=first_page_text(data, TEXT_CAP) or "")
 
 
 def _jpeg(data: bytes) -> Findings:
-    from leyr_mcp.server.files.jpeg import check_jpeg  # noqa: PLC0415 - each kind loads its own
+    from leyr_mcp.server.files.formats.jpeg import check_jpeg  # noqa: PLC0415 - each kind loads its own
 
     return Findings(format=JPEG, edits=check_jpeg(data))
 
 
 def _png(data: bytes) -> Findings:
-    from leyr_mcp.server.files.png import check_png  # noqa: PLC0415 - each kind loads its own
+    from leyr_mcp.server.files.formats.png import check_png  # noqa: PLC0415 - each kind loads its own
 
     return Findings(format=PNG, edits=check_png(data))
 
 
 def _doc(data: bytes) -> Findings:
-    from leyr_mcp.server.files.doc import check_doc  # noqa: PLC0415 - each kind loads its own
+    from leyr_mcp.server.files.formats.doc import check_doc  # noqa: PLC0415 - each kind loads its own
 
     check_doc(data)
     return Findings(format=DOC)
 
 
 def _docx(data: bytes) -> Findings:
-    from leyr_mcp.server.files.docx import check_docx  # noqa: PLC0415 - each kind loads its own
+    from leyr_mcp.server.files.formats.docx import check_docx  # noqa: PLC0415 - each kind loads its own
 
     return Findings(format=DOCX, text=check_docx(data, TEXT_CAP))
 
 
 def _dicom(data: bytes) -> Findings:
-    from leyr_mcp.server.files.dicom import check_dicom  # noqa: PLC0415 - each kind loads its own
+    from leyr_mcp.server.files.formats.dicom import check_dicom  # noqa: PLC0415 - each kind loads its own
 
     return Findings(format=DICOM, text=check_dicom(data)[:TEXT_CAP])
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 from leyr_mcp.server.errors import InputError, LeyrMcpError
 from leyr_mcp.server.files import children
+from leyr_mcp.server.files.formats.plain import check_text
 from leyr_mcp.server.files.kinds import PDF, TEXT, by_name
-from leyr_mcp.server.files.plain import check_text
 from leyr_mcp.server.files.roots import Opened, Roots
 from leyr_mcp.server.files.staging import PIECE, Staged, Staging, copied
 from leyr_mcp.server.files.verdict import UNFIT, Edit, Findings, UnfitError

@@ -10,9 +10,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from leyr_mcp.server.errors import InputError, LeyrMcpError
-from leyr_mcp.server.files.glyphs import lacks
-from leyr_mcp.server.files.headings import heading
 from leyr_mcp.server.files.intake import Intake, Taken
+from leyr_mcp.server.files.letters.glyphs import lacks
+from leyr_mcp.server.files.letters.headings import heading
 from leyr_mcp.server.files.staging import KEPT_S
 from leyr_mcp.server.filing.audit import Who
 from leyr_mcp.server.filing.desk import Desk

@@ -86,7 +86,7 @@ def whole(entry: Entry, earlier: Payload | None, zone: ZoneInfo) -> dict[str, An
         "drafted": moment(draft.created_at, zone),
         "changed": moment(draft.updated_at, zone),
         "edit": editable(entry) if draft.state in EDITABLE else None,
-        "changes": None if earlier is None else _changes(entry, earlier, zone),
+        "changes": _changes(entry, earlier, zone),
         "searched": words.searched(entry) if draft.state == "needs_human" else None,
     }
 
@@ -115,7 +115,12 @@ def moment(when: datetime, zone: ZoneInfo) -> str:
     return f"{day_line(when, zone).split(' (')[0]} {clock(when, zone)}"
 
 
-def _changes(entry: Entry, earlier: Payload, zone: ZoneInfo) -> dict[str, Any]:
+def _changes(entry: Entry, earlier: Payload | None, zone: ZoneInfo) -> dict[str, Any] | None:
+    """Return what differs from the version before; a file that was given is there to be read."""
+    if earlier is None:
+        return None
+    if isinstance(earlier.item, DocumentItem) and not earlier.item.sha256:
+        return None
     before = preview(dataclasses.replace(entry, payload=earlier), zone)
     parts = changes(before, preview(entry, zone))
     shown = [{**part, "label": _label(part["label"])} for part in parts]

@@ -99,7 +99,8 @@ def test_only_a_named_host_answers_for_its_person(session: Session) -> None:
 
 def test_the_person_is_asked_what_is_filed(session: Session) -> None:
     asked = {a["tool"]: a["asked"][0] for a in session.succeeded() if a["asked"]}
-    writing = {"write_note", "book_appointment", "change_appointment", "create_patient"}
+    writing = {"write_note", "book_appointment", "change_appointment", "attach_document"}
+    writing |= {"create_patient"}
     assert asked.keys() == ({*writing, "file_drafts"} if session.counts else set())
     for tool, question in asked.items():
         schema = question["requestedSchema"]

@@ -87,7 +87,7 @@ def test_too_much_work_is_a_reason(
 
 
 def test_text_of_a_pdf_is_said_up_to_its_cap(monkeypatch: pytest.MonkeyPatch) -> None:
-    from leyr_mcp.server.files import pdf_text  # noqa: PLC0415 - replaced here alone
+    from leyr_mcp.server.files.formats import pdf_text  # noqa: PLC0415 - replaced here alone
 
     monkeypatch.setattr(pdf_text, "text_of", lambda data, cap: data.decode()[:cap])
     assert said("text", "3", given=b"Hosta") == {"text": "Hos"}
@@ -96,14 +96,14 @@ def test_text_of_a_pdf_is_said_up_to_its_cap(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_letter_is_said_as_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    from leyr_mcp.server.files import letter  # noqa: PLC0415 - replaced here alone
+    from leyr_mcp.server.files.letters import letter  # noqa: PLC0415 - replaced here alone
 
     monkeypatch.setattr(letter, "render_letter", lambda raw: b"%PDF-" + raw)
     assert done("render", given=b"{}") == (0, b"%PDF-{}")
 
 
 def test_missing_extra_is_an_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    from leyr_mcp.server.files import letter  # noqa: PLC0415 - replaced here alone
+    from leyr_mcp.server.files.letters import letter  # noqa: PLC0415 - replaced here alone
 
     def missing(_: bytes) -> bytes:
         raise ImportError

@@ -6,8 +6,8 @@ import struct
 
 import pytest
 
-from leyr_mcp.server.files import dicom as module
-from leyr_mcp.server.files.dicom import check_dicom
+from leyr_mcp.server.files.formats import dicom as module
+from leyr_mcp.server.files.formats.dicom import check_dicom
 from leyr_mcp.server.files.verdict import UnfitError
 from tests.support.other_files import (
     BIG,

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from leyr_mcp.server.files.doc import check_doc, is_encrypted
+from leyr_mcp.server.files.formats.doc import check_doc, is_encrypted
 from leyr_mcp.server.files.verdict import UnfitError
 from tests.support.word_files import END, FREE, LOCKED, WORD, Compound, compound, doc, docx, entry
 

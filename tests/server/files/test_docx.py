@@ -11,9 +11,9 @@ from xml.parsers import expat
 
 import pytest
 
-from leyr_mcp.server.files import markup
-from leyr_mcp.server.files.archive import PIECE, Archive, _inflated
-from leyr_mcp.server.files.docx import check_docx
+from leyr_mcp.server.files.formats import markup
+from leyr_mcp.server.files.formats.archive import PIECE, Archive, _inflated
+from leyr_mcp.server.files.formats.docx import check_docx
 from leyr_mcp.server.files.verdict import UnfitError
 from tests.support.word_files import (
     MAIN,

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from leyr_mcp.server.files.glyphs import lacks
-from leyr_mcp.server.files.headings import heading
+from leyr_mcp.server.files.letters.glyphs import lacks
+from leyr_mcp.server.files.letters.headings import heading
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import zlib
 import pytest
 from PIL import Image
 
-from leyr_mcp.server.files.exif import MAX_EDITS
-from leyr_mcp.server.files.jpeg import check_jpeg
-from leyr_mcp.server.files.png import check_png
+from leyr_mcp.server.files.formats.exif import MAX_EDITS
+from leyr_mcp.server.files.formats.jpeg import check_jpeg
+from leyr_mcp.server.files.formats.png import check_png
 from leyr_mcp.server.files.verdict import Edit, UnfitError
 from tests.support.image_files import (
     ASCII,

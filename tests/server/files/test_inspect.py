@@ -81,7 +81,7 @@ def test_text_promised_as_something_else_is_another_kind(kind: str) -> None:
 
 
 def test_pdf_is_told_with_pages_and_its_first_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    from leyr_mcp.server.files import pdf, pdf_text  # noqa: PLC0415 - replaced here alone
+    from leyr_mcp.server.files.formats import pdf, pdf_text  # noqa: PLC0415 - replaced here alone
 
     monkeypatch.setattr(pdf, "check_pdf", len)
     monkeypatch.setattr(pdf_text, "first_page_text", lambda _, cap: "a" * 7 if cap == 4_000 else "")

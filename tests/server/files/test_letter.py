@@ -13,9 +13,9 @@ from pypdf import PdfReader
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFontFile
 
-from leyr_mcp.server.files.glyphs import FONTS
-from leyr_mcp.server.files.layout import HEIGHT, MARGIN, RIGHT, TEXT, Page, Placed
-from leyr_mcp.server.files.letter import lacks, lay_out, read_letter, render_letter
+from leyr_mcp.server.files.letters.glyphs import FONTS
+from leyr_mcp.server.files.letters.layout import HEIGHT, MARGIN, RIGHT, TEXT, Page, Placed
+from leyr_mcp.server.files.letters.letter import lacks, lay_out, read_letter, render_letter
 from tests.support.letters import LETTERHEAD, a_letter, as_raw, pages_of
 
 SWEDISH = (

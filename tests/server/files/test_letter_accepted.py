@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from leyr_mcp.server.files.letter import render_letter
-from leyr_mcp.server.files.pdf import check_pdf
+from leyr_mcp.server.files.formats.pdf import check_pdf
+from leyr_mcp.server.files.letters.letter import render_letter
 from tests.support.letters import a_letter, as_raw, pages_of
 
 TEXT = "Tidigare väsentligen frisk och medicinerar inte regelbundet. " * 24

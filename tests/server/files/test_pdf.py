@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leyr_mcp.server.files import pdf_objects, pdf_pages
-from leyr_mcp.server.files.pdf import check_pdf
+from leyr_mcp.server.files.formats import pdf_objects, pdf_pages
+from leyr_mcp.server.files.formats.pdf import check_pdf
 from leyr_mcp.server.files.verdict import Reason, UnfitError
 from tests.support.pdf_files import (
     BENIGN_PDFS,

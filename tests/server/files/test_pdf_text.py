@@ -11,7 +11,7 @@ from typing import Any
 import pypdf
 import pytest
 
-from leyr_mcp.server.files.pdf_text import first_page_text, text_of
+from leyr_mcp.server.files.formats.pdf_text import first_page_text, text_of
 from tests.support.pdf_files import BENIGN_PDFS, HOSTILE_PDFS, by_reportlab, pdf
 
 LETTER = by_reportlab()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from leyr_mcp.server.files.plain import check_text
+from leyr_mcp.server.files.formats.plain import check_text
 from leyr_mcp.server.files.verdict import UnfitError
 
 MIB = 1 << 20

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from leyr_mcp.server.files.wrapping import Column, Measure, Row, Run, Style, rows_of
+from leyr_mcp.server.files.letters.wrapping import Column, Measure, Row, Run, Style, rows_of
 
 WIDTH, HEIGHT = 595.28, 841.89  # A4
 MARGIN = 62.4  # 22 mm

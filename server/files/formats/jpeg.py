@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from leyr_mcp.server.files.exif import MAX_EDITS, MAX_PIXELS, mentions_place, place_in
+from leyr_mcp.server.files.formats.exif import MAX_EDITS, MAX_PIXELS, mentions_place, place_in
 from leyr_mcp.server.files.verdict import Edit, UnfitError
 
 _SEGMENTS = 20_000

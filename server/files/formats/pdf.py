@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from leyr_mcp.server.files.pdf_objects import (
+from leyr_mcp.server.files.formats.pdf_objects import (
     ALSO_SPACE,
     REGULAR,
     SPACE,
@@ -20,7 +20,7 @@ from leyr_mcp.server.files.pdf_objects import (
     Value,
     name,
 )
-from leyr_mcp.server.files.pdf_pages import PageTree
+from leyr_mcp.server.files.formats.pdf_pages import PageTree
 from leyr_mcp.server.files.verdict import Reason, UnfitError
 
 MAX_OBJECTS = 100_000

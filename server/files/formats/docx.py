@@ -6,8 +6,15 @@ that name it; any of the three refuses the file.
 
 from __future__ import annotations
 
-from leyr_mcp.server.files.archive import Archive, Part
-from leyr_mcp.server.files.markup import Attributes, Budget, Fields, Handler, Paragraphs, read
+from leyr_mcp.server.files.formats.archive import Archive, Part
+from leyr_mcp.server.files.formats.markup import (
+    Attributes,
+    Budget,
+    Fields,
+    Handler,
+    Paragraphs,
+    read,
+)
 from leyr_mcp.server.files.verdict import Reason, UnfitError
 
 _TYPES = "[Content_Types].xml"

@@ -13,8 +13,8 @@ from datetime import date
 from functools import cache
 from typing import Any
 
-from leyr_mcp.server.files.glyphs import FONTS, lacks, on_one_line, shown
-from leyr_mcp.server.files.layout import (
+from leyr_mcp.server.files.letters.glyphs import FONTS, lacks, on_one_line, shown
+from leyr_mcp.server.files.letters.layout import (
     BOLD,
     HEIGHT,
     MARGIN,
@@ -25,7 +25,7 @@ from leyr_mcp.server.files.layout import (
     Page,
     paged,
 )
-from leyr_mcp.server.files.wrapping import Style
+from leyr_mcp.server.files.letters.wrapping import Style
 
 __all__ = ["lacks", "lay_out", "read_letter", "render_letter"]
 

@@ -9,7 +9,7 @@ import binascii
 import zlib
 from collections.abc import Iterator
 
-from leyr_mcp.server.files.exif import MAX_EDITS, MAX_PIXELS, mentions_place, place_in
+from leyr_mcp.server.files.formats.exif import MAX_EDITS, MAX_PIXELS, mentions_place, place_in
 from leyr_mcp.server.files.verdict import Edit, UnfitError
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"

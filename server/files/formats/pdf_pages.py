@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leyr_mcp.server.files.pdf_objects import Dictionary, Ref, Value
+from leyr_mcp.server.files.formats.pdf_objects import Dictionary, Ref, Value
 from leyr_mcp.server.files.verdict import UnfitError
 
 MAX_PAGES = 500
