@@ -21,7 +21,7 @@ from samples_word import word_97, word_2007
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "sandbox" / "samples"
-FONT = ROOT / "server" / "files" / "fonts" / "DejaVuSans.ttf"
+FONT = ROOT / "server" / "files" / "letters" / "fonts" / "DejaVuSans.ttf"
 INVENTED_SV = "Påhittade uppgifter, för prov av programvara."
 INVENTED_NB = "Oppdiktede opplysninger, for utprøving av programvare."
 PLAIN, BOLD = "Helvetica", "Helvetica-Bold"
