@@ -11,7 +11,7 @@ from pydantic import Field
 from leyr_mcp.server.boundary import Arguments, Reply, ToolContext
 from leyr_mcp.server.filing.entries import Entry
 from leyr_mcp.server.filing.payloads import AppointmentItem, ChangeItem
-from leyr_mcp.server.filing.preview import Preview, preview
+from leyr_mcp.server.filing.preview import Preview, for_caller
 from leyr_mcp.server.filing.reasons import SEARCHED, reason_of
 from leyr_mcp.server.storage.store import Kind
 from leyr_mcp.server.text import NOTE_CAP, clean, fence, quoted, short
@@ -57,7 +57,7 @@ class Input(Arguments):
 async def handle(context: ToolContext, args: Input) -> Reply:
     """Return one draft, with all that is known of what became of it."""
     entry = await own(context, args.draft_id)
-    seen = preview(entry, context.zone)
+    seen = for_caller(entry, context.zone)
     content, cut = _content(seen)
     held = {
         "kind": entry.draft.kind,
@@ -109,8 +109,8 @@ async def _edits(context: ToolContext, entry: Entry, data: Answer) -> None:
     before = await context.desk.earlier(entry, written) if written else None
     if before is None:
         return
-    drafted = preview(dataclasses.replace(entry, payload=before), context.zone)
-    now = preview(entry, context.zone)
+    drafted = for_caller(dataclasses.replace(entry, payload=before), context.zone)
+    now = for_caller(entry, context.zone)
     cleaned = clean(_diff(list(_as_lines(drafted)), list(_as_lines(now))), cap=NOTE_CAP)
     data["edits"] = cleaned.text
     data["truncated"] = data["truncated"] or cleaned.truncated

@@ -13,7 +13,7 @@ from leyr_mcp.server.ehr.identifiers import check_opaque
 from leyr_mcp.server.errors import LeyrMcpError, UpstreamNotFoundError
 from leyr_mcp.server.filing.asking import Caller
 from leyr_mcp.server.filing.audit import About, Who
-from leyr_mcp.server.filing.preview import preview
+from leyr_mcp.server.filing.preview import for_caller
 from leyr_mcp.server.text import clean
 from leyr_mcp.tools import find_patient, get_document, get_note, list_drafts
 from leyr_mcp.tools.results import about, own
@@ -58,7 +58,7 @@ async def _document(context: ToolContext, at: Address) -> Content:
 
 async def _draft(context: ToolContext, at: Address) -> Content:
     entry = await own(context, at.entry_id)
-    whole = clean(preview(entry, context.zone).text(), cap=_WHOLE).text
+    whole = clean(for_caller(entry, context.zone).text(), cap=_WHOLE).text
     return Content(whole, "text/plain", about([entry]))
 
 

@@ -7,7 +7,6 @@ person decide, and has the worker file it. Nothing that a model can send decides
 from __future__ import annotations
 
 import dataclasses
-import logging
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -54,8 +53,6 @@ KEPT_FOR = timedelta(days=30)
 _TICK = timedelta(microseconds=1)
 _MANY = 1_000
 _SERVER = Who(subject="leyr-mcp", issuer="worker")
-
-_log = logging.getLogger("leyr_mcp.filing")
 
 
 class Desk(Shelf):

@@ -9,7 +9,7 @@ ours; four spaces before the bar keep hosts that read Markdown from reading it.
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -150,6 +150,16 @@ def preview(entry: Entry, zone: ZoneInfo) -> Preview:
         checks=entry.shown.checks,
         returned=_returned(entry),
     )
+
+
+def for_caller(entry: Entry, zone: ZoneInfo) -> Preview:
+    """Return a draft in words as its caller may read it: without what a file from elsewhere says.
+
+    A file is named or chosen by somebody else's hand, and nobody has looked at it yet.
+    """
+    shown = preview(entry, zone)
+    attached = entry.shown.attached
+    return replace(shown, texts=()) if attached is not None and not attached.ours else shown
 
 
 def _returned(entry: Entry) -> str | None:

@@ -26,7 +26,7 @@ FILE: dict[str, Any] = {"patient_id": PATIENT, "title": "Intyg"}
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A folder from which files may be attached."""
-    folder = tmp_path / "root"
+    folder = tmp_path / "scans"
     folder.mkdir()
     (folder / "intyg.txt").write_text(TEXT, encoding="utf-8")
     return folder
@@ -200,7 +200,7 @@ async def test_hidden_characters_of_a_file_are_told_and_its_bytes_stay(
         ({"type": "\ufe0f"}, "invalid_argument", "type"),
         ({"from_draft": "d_nothing"}, "not_found", "from_draft"),
         ({"path": "nothing.txt"}, "not_found", "path"),
-        ({"path": "../root/intyg.txt"}, "file_not_allowed", "path"),
+        ({"path": "../scans/intyg.txt"}, "file_not_allowed", "path"),
         ({"path": "big.txt"}, "file_too_large", "path"),
         ({"path": "empty.txt"}, "file_type", "path"),
         ({"path": "intyg.docx"}, "file_type", "path"),
@@ -298,12 +298,18 @@ async def test_what_a_draft_holds_is_told_without_its_bytes(mode: str, root: Pat
     async with asking(mode, LEYR_MCP_ROOTS=str(root)) as it:
         _, data = await it.ask("attach_document", **FILE, path="intyg.txt", type="Intyg")
         text, draft = await it.ask("get_draft", draft_id=data["draft_id"])
+        (block,) = (await it.client.read_resource(draft["uri"])).contents
+        resource = block.model_dump_json().encode()
+        _, own = await it.ask("attach_document", **FILE | {"title": "Egen"}, text=TEXT)
+        _, mine = await it.ask("get_draft", draft_id=own["draft_id"])
         _, waits = await it.ask("attach_document", **FILE | {"title": "Senare"})
         _, empty = await it.ask("get_draft", draft_id=waits["draft_id"])
     assert draft["details"]["File name"] == "intyg.txt"
     assert draft["details"]["Type"] == "Intyg"
-    assert draft["content"] == {"Beginning as text": TEXT}
-    assert "record-text" in text
+    assert draft["content"] == {}  # what it says is for the approver to read
+    assert "frisk" not in text
+    assert b"frisk" not in resource
+    assert mine["content"] == {"Beginning as text": TEXT}
     assert empty["details"]["File"] == "not chosen yet"
 
 
