@@ -60,7 +60,7 @@ class Attached:
         pages: How many pages it has, where that is known.
         text: The beginning of its text, as far as it could be read.
         ours: Its text was written by the caller, and is not a file's from elsewhere.
-        altered: What told where an image was taken was removed.
+        altered: What told where an image was taken, or stood behind it, was removed.
         made_from: The draft from which it was made, if it was.
         lacking: How many characters could not be printed and stand as an empty box.
         until: When it is deleted, decided on or not.

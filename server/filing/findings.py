@@ -155,8 +155,8 @@ def _of_file(attached: Attached, subject: Subject) -> list[Check]:
     elif text:
         found += check_identity({_FILE: text}, subject)
     if attached.altered:
-        told = "What told where the image was taken was removed from the file."
-        found.append(Check("location_removed", "info", told))
+        told = "Where the image was taken, or what stood behind it in the file, was removed."
+        found.append(Check("image_trimmed", "info", told))
     if attached.lacking:
         many = "characters" if attached.lacking > 1 else "character"
         told = f"{attached.lacking} {many} cannot be printed in the PDF and stand there as a box."

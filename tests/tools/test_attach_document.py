@@ -13,10 +13,12 @@ from leyr_mcp.server.errors import InputError
 from leyr_mcp.server.files.kinds import MAX_BYTES
 from leyr_mcp.server.filing.entries import Proposal, Source
 from leyr_mcp.server.filing.payloads import NoteItem
+from tests.support.image_files import GPS_WORDS
 from tests.support.mcp_asking import ANNA, HOST, NOTE, PATIENT, Asking, asking, no, user, yes
 from tests.support.mcp_session import TOLVAN, both_eras
 from tests.support.mcp_snapshots import check_snapshot
 from tests.support.mcp_writes import CLEANED, HOSTILE, codes, told
+from tests.support.other_files import BENIGN_FILES
 
 OTHER = "se_personal_number:195008121856"
 TEXT = "Intyg: frisk sedan måndag.\n"
@@ -183,6 +185,28 @@ async def test_hidden_characters_of_a_file_are_told_and_its_bytes_stay(
         assert codes(data) == ["characters_hidden"]
         assert [content for _, content in stored(it)] == [raw]
     assert "Frisk⟨U+202E⟩⟨U+200B⟩." in person.asked[0].message
+
+
+@both_eras
+async def test_where_an_image_was_taken_is_removed_and_told(mode: str, root: Path) -> None:
+    _, placed = BENIGN_FILES["JPEG with XMP"]
+    _, plain = BENIGN_FILES["JPEG with a comment"]
+    (root / "sår.jpg").write_bytes(placed)
+    (root / "plain.jpg").write_bytes(plain)
+    assert GPS_WORDS in placed
+    async with asking(mode, user(yes), LEYR_MCP_ROOTS=str(root)) as it:
+        _, data = await it.ask("attach_document", **FILE, path="sår.jpg")
+        assert (data["status"], data["verified"], codes(data)) == (
+            "filed",
+            "equal",
+            ["image_trimmed"],
+        )
+        ((_, sent),) = stored(it)
+        _, other = await it.ask("attach_document", **FILE, path="plain.jpg")
+        assert codes(other) == []
+    assert b"GPS" not in sent
+    assert data["file"]["sha256"] == hashlib.sha256(sent).hexdigest()
+    assert data["file"]["size"] == len(sent) < len(placed)
 
 
 @both_eras
