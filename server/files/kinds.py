@@ -33,7 +33,6 @@ KINDS: tuple[FileKind, ...] = (
     FileKind(TEXT, "plain text", ("txt",)),
 )
 FORMATS = frozenset(kind.format for kind in KINDS)
-ENDINGS = tuple(ending for kind in KINDS for ending in kind.endings)
 
 
 def by_name(name: str) -> FileKind | None:

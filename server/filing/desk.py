@@ -398,7 +398,10 @@ class Desk(Shelf):
         if source.draft.kind != "note":
             return
         for entry in await self.entries(
-            states=(*UNSENT, "approved"), kinds=("document",), limit=_MANY
+            states=(*UNSENT, "approved"),
+            patient_key=source.draft.patient_key,
+            kinds=("document",),
+            limit=_MANY,
         ):
             attached = entry.shown.attached
             if attached and attached.made_from == source.id:
