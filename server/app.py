@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from leyr_mcp.server.filing.audit import AuditTrail
     from leyr_mcp.server.filing.desk import Desk
     from leyr_mcp.server.filing.worker import Worker
+    from leyr_mcp.server.web.panel import Panel
     from leyr_mcp.server.web.serving import ReviewPage
 
 _EMBEDDED = "http://sandbox.localhost/api"
@@ -202,13 +203,11 @@ def build(
     units = Units(ehr, default=_default_unit(settings))
     timing = Timing.of(settings.write_deadline_s, settings.grace_s)
     brief = Path(gettempdir(), f"leyr-mcp-{secrets.token_hex(16)}") if in_memory else None
-    desk = LazyDesk(lambda: _make_desk(settings, journal, ehr, units, timing, clock, brief))
-
-    @cache
-    def attaching() -> Attaching:
-        return _make_attaching(settings, desk(), folder, clock)
-
+    keys = cache(lambda: Keys(secrets.token_bytes(32)) if in_memory else _keys(settings))
+    desk = LazyDesk(lambda: _make_desk(settings, journal, ehr, units, timing, clock, brief, keys))
+    attaching = cache(lambda: _make_attaching(settings, desk(), folder, clock))
     page = LazyPage(lambda: _make_page(settings, journal, desk, attaching, clock))
+    panel = cache(lambda: _make_panel(settings, journal, desk, attaching, page, keys, clock))
     wanted = choice or choice_of(settings)
     context = ToolContext(
         role=wanted.role,
@@ -227,7 +226,7 @@ def build(
     )
     chosen = choose(wanted, ehr.capabilities)
     return App(
-        server=LeyrServer(chosen, context, hosts=settings.approval_hosts),
+        server=LeyrServer(chosen, context, hosts=settings.approval_hosts, open_panel=panel),
         context=context,
         ehr=ehr,
         sandbox=sandbox,
@@ -247,6 +246,7 @@ def _make_desk(
     timing: Timing,
     clock: Callable[[], datetime],
     brief: Path | None,
+    keys: Callable[[], Keys],
 ) -> Desk:
     # Not at the top: listing tools and reading need none of it, and a start is faster.
     from leyr_mcp.server.filing.desk import Desk  # noqa: PLC0415
@@ -254,7 +254,7 @@ def _make_desk(
     from leyr_mcp.server.filing.owners import new_owner  # noqa: PLC0415
     from leyr_mcp.server.filing.worker import Worker  # noqa: PLC0415
 
-    files = _make_staging(settings, brief)
+    files = _make_staging(settings, brief, keys)
 
     def worker(store: Store, trail: AuditTrail) -> Worker:
         return Worker(
@@ -291,27 +291,44 @@ def _make_page(
     # Not at the top: until a draft waits for a person, no web server is needed.
     from leyr_mcp.server.filing.passphrase import Passphrase  # noqa: PLC0415
     from leyr_mcp.server.web.deciding import Review  # noqa: PLC0415
+    from leyr_mcp.server.web.seats import PageSeat  # noqa: PLC0415
     from leyr_mcp.server.web.serving import ReviewPage  # noqa: PLC0415
 
-    review = Review(
-        desk,
-        journal,
-        Passphrase(settings.state_dir, clock=clock),
-        open_attaching=attaching,
-        zone=settings.timezone,
-        sandbox=settings.backend == "sandbox",
-    )
+    passphrase = Passphrase(settings.state_dir, clock=clock)
+    seat = PageSeat(passphrase, sandbox=settings.backend == "sandbox")
+    review = Review(desk, journal, seat, open_attaching=attaching, zone=settings.timezone)
     return ReviewPage(review)
 
 
-def _make_staging(settings: Settings, brief: Path | None) -> Staging:
+def _make_panel(
+    settings: Settings,
+    journal: Journal,
+    desk: LazyDesk,
+    attaching: Callable[[], Attaching],
+    page: LazyPage,
+    keys: Callable[[], Keys],
+    clock: Callable[[], datetime],
+) -> Panel:
+    # Not at the top: until a client shows the panel, nothing of it is needed.
+    from leyr_mcp.server.filing.tickets import Tickets  # noqa: PLC0415
+    from leyr_mcp.server.web.panel import Panel  # noqa: PLC0415
+
+    return Panel(
+        desk,
+        journal,
+        Tickets(keys, clock=clock),
+        open_attaching=attaching,
+        review_url=page.url,
+        zone=settings.timezone,
+        sandbox=settings.backend == "sandbox",
+    )
+
+
+def _make_staging(settings: Settings, brief: Path | None, keys: Callable[[], Keys]) -> Staging:
     """Return where files wait: beside the store, or in a folder that is deleted at the end."""
     from leyr_mcp.server.files.staging import Staging  # noqa: PLC0415 - as above
 
-    if brief is not None:
-        keys = Keys(secrets.token_bytes(32))
-        return Staging(brief, lambda: keys)
-    return Staging(database_path(settings).with_suffix(".files"), cache(lambda: _keys(settings)))
+    return Staging(brief or database_path(settings).with_suffix(".files"), keys)
 
 
 def _make_attaching(

@@ -6,9 +6,9 @@ names are protocol errors; everything else is an answer of the boundary.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mcp import MCPError
 from mcp.server import CacheHint, MCPServer
@@ -36,11 +36,17 @@ from leyr_mcp.server.boundary import ERROR_META, ToolContext, describe, refused,
 from leyr_mcp.server.errors import LeyrMcpError
 from leyr_mcp.server.filing.asking import Ask, Caller, Question
 from leyr_mcp.server.filing.audit import Who, local_user
+from leyr_mcp.server.panel import TOOL as PANEL
+from leyr_mcp.server.panel import URI as PANEL_URI
+from leyr_mcp.server.panel import PanelExtension, Panels
 from leyr_mcp.tools.completions import complete
 from leyr_mcp.tools.prompts import PROMPTS
 from leyr_mcp.tools.resources import KINDS, read
 from leyr_mcp.tools.spec import ToolSpec, entry_of
 from leyr_mcp.tools.uris import parse
+
+if TYPE_CHECKING:
+    from leyr_mcp.server.web.panel import Panel
 
 NAME = "leyr-mcp"
 INSTRUCTIONS = (
@@ -65,7 +71,12 @@ class LeyrServer(MCPServer[Any]):
     """An MCP server over a choice of tools, and the resources and prompts that go with them."""
 
     def __init__(
-        self, tools: Iterable[ToolSpec], context: ToolContext, *, hosts: Collection[str] = ()
+        self,
+        tools: Iterable[ToolSpec],
+        context: ToolContext,
+        *,
+        hosts: Collection[str] = (),
+        open_panel: Callable[[], Panel] | None = None,
     ) -> None:
         offered = {spec.name: spec for spec in tools}
         listed = CacheHint(ttl_ms=_HOUR_MS, scope="private")
@@ -77,10 +88,14 @@ class LeyrServer(MCPServer[Any]):
             cache_hints={"tools/list": listed, "prompts/list": listed, "server/discover": listed},
             subscriptions=False,
             log_level="WARNING",
+            extensions=[PanelExtension()] if open_panel else (),
+            middleware=[self._with_panel] if open_panel else (),
         )
         self._offered = offered
         self._context = context
         self._hosts = frozenset(hosts)
+        drafting = [spec.name for spec in offered.values() if spec.drafts]
+        self._panels = Panels(hosts, drafting, open_panel) if open_panel else None
         self._kinds = {name: kind for name, kind in KINDS.items() if kind.tool in offered}
         self._prompts = {
             name: spec for name, spec in PROMPTS.items() if offered.keys() >= set(spec.tools)
@@ -103,15 +118,23 @@ class LeyrServer(MCPServer[Any]):
             MCPError: There is no such tool.
         """
         spec = self._offered.get(name)
+        panels = self._panels if self._panels and self._panels.of(context) else None
+        if panels and name == PANEL:
+            return await panels.call(arguments, self._context, self._who(context))
         if spec is None:
             await refused(
                 self._context, "unknown tool", self._who(context), None, "invalid_argument"
             )
             raise MCPError(INVALID_PARAMS, f"Unknown tool; known are {', '.join(self._offered)}")
         caller = Caller(
-            who=self._who(context), ask=None if spec.reads else self._asker(name, context)
+            who=self._who(context),
+            ask=None if spec.reads else self._asker(name, context),
+            panel=panels is not None and spec.drafts,
         )
-        return await run(spec, arguments, self._context, caller)
+        result = await run(spec, arguments, self._context, caller)
+        if panels and spec.drafts and isinstance(result, CallToolResult):
+            return await panels.stamped(result, caller.who)
+        return result
 
     def _who(self, context: Any) -> Who:
         """Return who calls, in the role that the operator set."""
@@ -130,6 +153,13 @@ class LeyrServer(MCPServer[Any]):
 
         return asker(context, told)
 
+    async def _with_panel(self, ctx: Any, call_next: Any) -> Any:
+        """Have those that show the panel know of it from their list of tools."""
+        found = await call_next(ctx)
+        if ctx.method == "tools/list" and self._panels and self._panels.of(ctx):
+            return self._panels.listed(found)
+        return found
+
     async def list_resources(self) -> list[Resource]:
         """Return what can be read without naming anything."""
         kinds = (kind.template for kind in self._kinds.values())
@@ -146,6 +176,8 @@ class LeyrServer(MCPServer[Any]):
         Raises:
             MCPError: The address names nothing, or the record system did not give it.
         """
+        if str(uri) == PANEL_URI and self._panels and self._panels.of(context):
+            return [self._panels.document()]
         at = parse(str(uri))
         kind = self._kinds.get(at.kind) if at else None
         if at is None or kind is None:

@@ -180,11 +180,12 @@ def _difference(verified: str | None) -> str | None:
 
 
 async def _approval(context: ToolContext, entry: Entry) -> ApprovalEntry:
-    asks = context.caller is not None and context.caller.ask is not None and entry.waits
+    caller = context.caller
+    asks = caller is not None and caller.ask is not None and entry.waits
     attached, draft = entry.shown.attached, entry.draft
     until = attached.until if attached and attached.until else draft.updated_at + _KEPT
     found = ApprovalEntry(
-        channel="host" if asks else "review",
+        channel="host" if asks else "panel" if caller and caller.panel else "review",
         command=f"leyr-mcp {'approve' if entry.waits else 'review'} {entry.id}",
         expires_at=iso(until, context.zone),
     )
@@ -209,6 +210,8 @@ def lines(found: Standing | FilingResult) -> list[str]:
     if "approval" in found:
         way = found["approval"]
         where = f"at {way['url']} or " if "url" in way else ""
+        if way["channel"] == "panel":
+            where = f"in the panel shown with this answer, {where}"
         does = "approves it" if found["status"] == "awaiting_approval" else "chooses the file"
         told.append(
             f"A person {does} {where}with the command: {way['command']} (until {way['expires_at']})"

@@ -38,6 +38,11 @@ class ToolSpec:
         """Whether the tool changes nothing."""
         return self.annotations.read_only_hint is True
 
+    @property
+    def drafts(self) -> bool:
+        """Whether the tool answers with drafts that a person is to decide on."""
+        return self.annotations is WRITES
+
     def input_schema(self) -> dict[str, Any]:
         """Return the JSON schema of the arguments, closed and compact."""
         return _compact(self.input.model_json_schema())

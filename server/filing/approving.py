@@ -58,7 +58,7 @@ async def apply(desk: Desk, entries: Sequence[Entry], answer: Answer, person: Pe
     """
     for entry in entries:
         decided = None if answer is None else answer.get(entry.id)
-        if decided is None or _bound(await desk.entry(entry.id)) != _bound(entry):
+        if decided is None or (await desk.entry(entry.id)).bound != entry.bound:
             continue
         if decided:
             await desk.approve(entry, person)
@@ -75,7 +75,7 @@ def question(entries: Sequence[Entry], zone: ZoneInfo) -> Question:
         Field(
             draft_id=entry.id,
             title="File this?" if one else f"File {number}: {shown.title}?",
-            bound=_bound(entry),
+            bound=entry.bound,
         )
         for number, (entry, shown) in enumerate(zip(entries, previews, strict=True), 1)
     )
@@ -86,12 +86,6 @@ def question(entries: Sequence[Entry], zone: ZoneInfo) -> Question:
         texts = [f"--- {number} ---\n{text}" for number, text in enumerate(texts, 1)]
     about = tuple(entry.about for entry in entries)
     return Question("\n\n".join([lead, *texts]), fields, about)
-
-
-def _bound(entry: Entry) -> str:
-    """Return what an answer about a draft is bound to; it changes with each wait."""
-    draft = entry.draft
-    return f"{draft.version} {draft.digest} {draft.updated_at.isoformat()}"
 
 
 def _unasked(desk: Desk, entry: Entry) -> bool:

@@ -50,10 +50,14 @@ class Ask(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who calls, and how the person there is asked, if that client is one that counts."""
+    """Who calls, and how the person there is asked, if that client is one that counts.
+
+    `panel` tells that the client shows the drafts of the answer in a panel, to be decided on there.
+    """
 
     who: Who
     ask: Ask | None = None
+    panel: bool = False
 
     @property
     def person(self) -> Person:

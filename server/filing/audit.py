@@ -93,6 +93,7 @@ TOOL_ACTS: Mapping[str, Act] = {
     "get_draft": Act("read", "R", _DRAFTS),
     "file_drafts": Act("file", "E", _DRAFTS),
     "discard_draft": Act("draft", "U", _DRAFTS),
+    "review_panel": Act("approve", "E", _DRAFTS),
 }
 _UNKNOWN = Act("read", "R")  # a call of a tool that there is not can only be refused
 FILING_ACTS: Mapping[Kind, Act] = {

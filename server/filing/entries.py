@@ -162,6 +162,13 @@ class Entry:
         return replace(self, already_filed=self.draft.state == "filed")
 
     @property
+    def bound(self) -> str:
+        """What a person's answer about it is bound to; it changes with each wait."""
+        draft = self.draft
+        since = draft.updated_at.isoformat()
+        return f"{draft.version} {draft.digest} {draft.state} {draft.attempt} {since}"
+
+    @property
     def waits(self) -> bool:
         """Whether it waits for a person."""
         return self.draft.state == "awaiting_approval"

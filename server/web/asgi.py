@@ -20,8 +20,9 @@ from pydantic import ValidationError
 from leyr_mcp.server.boundary import describe
 from leyr_mcp.server.errors import LeyrMcpError
 from leyr_mcp.server.files.kinds import MAX_BYTES
-from leyr_mcp.server.web.deciding import ACTIONS, Give, NotRecognisedError, Review
+from leyr_mcp.server.web.deciding import ACTIONS, Give, Review
 from leyr_mcp.server.web.page import page
+from leyr_mcp.server.web.seats import NotRecognisedError
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -1,11 +1,7 @@
-// Where answers come from, and how parts of the page are built.
+// How parts of the page are built.
 
 const SOON_MS = 1000;
 const LATER_MS = 5000;
-const GONE =
-  "The program behind this page does not answer. It may have ended: ask for the address again, " +
-  "or run leyr-mcp review.";
-
 class Problem extends Error {
   constructor(code, message) {
     super(message);
@@ -13,39 +9,10 @@ class Problem extends Error {
   }
 }
 
-// The only part that knows where the answers come from.
-const api = {
-  ask(name, body = {}) {
-    return this.send(name, { "Content-Type": "application/json" }, JSON.stringify(body));
-  },
-  async send(name, headers, body) {
-    let response;
-    let answer;
-    try {
-      response = await fetch(`api/${name}`, {
-        method: "POST",
-        headers,
-        body,
-        cache: "no-store",
-        credentials: "omit",
-        redirect: "error",
-      });
-      answer = await response.json();
-    } catch {
-      throw new Problem("gone", GONE);
-    }
-    if (!response.ok) {
-      const { code, message, ref } = answer.error;
-      throw new Problem(code, code === "internal" ? `${message} (${ref})` : message);
-    }
-    return answer;
-  },
-};
-
 const main = document.getElementById("main");
 const news = document.getElementById("news");
 const problem = document.getElementById("problem");
-const view = { turn: 0, mode: null, drafts: new Map(), timer: 0 };
+const view = { turn: 0, mode: null, drafts: new Map(), timer: 0, over: false, inChat: false };
 
 // Text always goes in as text; nothing here reads HTML.
 function el(name, given = {}, ...children) {
@@ -64,7 +31,7 @@ function el(name, given = {}, ...children) {
 
 // A patient line breaks between its parts, not within a number.
 function lineOfPatient(text) {
-  const parts = text.split(", ");
+  const parts = text.split(", ").map(said);
   return parts.flatMap((part, at) => {
     const last = at === parts.length - 1;
     return [el("span", { class: "part" }, last ? part : `${part},`), last ? "" : " "];
@@ -75,8 +42,10 @@ const who = (text) => el("p", { class: "who" }, ...lineOfPatient(text));
 
 let lastId = 0;
 const freshId = () => `n${(lastId += 1)}`;
-const many = (count, one, more = `${one}s`) => `${count} ${count === 1 ? one : more}`;
-const name = (draft) => `${draft.kind}: ${draft.title}`;
+// The title of what has a time is worded by the server, any other was written by somebody.
+const TIMED = ["Booking", "Change of an appointment"];
+const title = (draft) => (TIMED.includes(draft.kind) ? said(draft.title) : draft.title);
+const name = (draft) => `${said(draft.kind)}: ${title(draft)}`;
 const tell = (text) => {
   news.textContent = text;
 };
@@ -86,14 +55,14 @@ function show(...parts) {
 }
 
 function fail(error) {
-  problem.textContent = error instanceof Problem ? error.message : "This page failed. Reload it.";
+  problem.textContent = error instanceof Problem ? error.message : t("This page failed. Reload it.");
   problem.hidden = false;
 }
 
 function setMode(answer) {
   view.mode = answer;
   const mode = document.getElementById("mode");
-  mode.textContent = "Sandbox: test data only";
+  mode.textContent = t("Sandbox: test data only");
   mode.hidden = !answer.sandbox;
 }
 
@@ -103,14 +72,17 @@ function formOf(className, submit, ...children) {
   const form = el("form", { class: className, novalidate: true, autocomplete: "off" }, ...children);
   let busy = false;
   form.append(said);
-  form.addEventListener("submit", async (event) => {
+  // Not on submit: a host's frame may allow no forms. Enter in a field presses the first button.
+  form.addEventListener("click", async (event) => {
+    const pressed = event.target.closest("button:not([type])");
+    if (!pressed) return;
     event.preventDefault();
     if (busy) return;
     busy = true;
     form.setAttribute("aria-busy", "true");
     said.textContent = "";
     try {
-      await submit(event.submitter);
+      await submit(pressed);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       said.textContent = error.message;
@@ -132,15 +104,17 @@ function field(label, input, hint = null) {
 // What proves who decides: nothing in the sandbox, else the passphrase, asked for each time.
 function proof(hint) {
   if (!view.mode.passphrase) {
-    const text = "This is the sandbox with test data, so no passphrase is needed.";
-    return { part: el("p", { class: "notice warn" }, text), can: true, take: () => undefined };
+    const text = t("This is the sandbox with test data, so no passphrase is needed.");
+    const part = view.mode.sandbox && !view.inChat ? el("p", { class: "notice warn" }, text) : null;
+    return { part, can: true, take: () => undefined };
   }
   if (!view.mode.approver) {
     const part = el(
       "div",
       { class: "notice warn" },
-      el("p", {}, "No passphrase is set yet, so nothing can be approved here."),
-      el("p", {}, "In a terminal, run ", el("code", {}, "leyr-mcp passphrase"), " and then reload this page."),
+      el("p", {}, t("No passphrase is set yet, so nothing can be approved here.")),
+      el("p", {}, t("In a terminal, run this command, and then reload this page:")),
+      el("p", {}, el("code", {}, "leyr-mcp passphrase")),
     );
     return { part, can: false, take: () => undefined };
   }
@@ -150,9 +124,9 @@ function proof(hint) {
     input.value = "";
     if (!typed) {
       input.focus();
-      throw new Problem("missing", "Type the passphrase first.");
+      throw new Problem("missing", t("Type the passphrase first."));
     }
     return typed;
   };
-  return { part: field(`Passphrase of ${view.mode.approver}`, input, hint), can: true, take };
+  return { part: field(t("Passphrase of {name}", { name: view.mode.approver }), input, hint), can: true, take };
 }

@@ -1,4 +1,4 @@
-// Deciding: approve, decline, and what becomes of a draft in doubt.
+// Deciding: approve and decline, one draft or several.
 
 function say(text, tone) {
   view.outcome.className = `said notice ${tone}`;
@@ -10,14 +10,11 @@ function drawPanel() {
   const focused = view.panel.contains(document.activeElement);
   view.relabel = null;
   if (!waiting.length) {
-    const stuck = held().some((one) => one.draft.status.resolvable || one.stale);
-    const text = "Nothing more of this patient waits for your approval.";
-    view.panel.replaceChildren(
-      ...(stuck ? [] : [el("p", { class: "row" }, el("span", {}, text), el("a", { href: "#" }, "All drafts"))]),
-    );
+    const stuck = view.over || held().some((one) => one.draft.status.resolvable || one.stale || one.folded);
+    view.panel.replaceChildren(...(stuck ? [] : [nothingLeft()]));
     return;
   }
-  const known = proof("Asked for each time and kept nowhere. Not needed to decline.");
+  const known = proof(t("Asked for each time and kept nowhere. Not needed to decline."));
   const buttons = waiting.length === 1 ? oneDecision(waiting[0], known) : severalDecisions(known);
   const editing = isEditing();
   const marked = waiting.filter((one) => one.draft.checks.some((check) => check.level === "block")).length;
@@ -26,11 +23,11 @@ function drawPanel() {
     formOf(
       "sheet decide",
       (submitter) => buttons.submit(submitter),
-      el("h3", { tabindex: "-1" }, "Your decision"),
-      waiting.length === 1 && el("p", {}, "On: ", el("strong", {}, name(waiting[0].draft))),
+      el("h3", { tabindex: "-1" }, t("Your decision")),
+      waiting.length === 1 && el("p", {}, el("strong", {}, name(waiting[0].draft))),
       warning,
-      el("p", {}, "What you approve is filed in the health record under your approval. Filing cannot be undone."),
-      editing && el("p", { class: "notice warn" }, "Save your changes first, or leave it as it was."),
+      el("p", {}, t("What you approve is filed in the health record under your approval. Filing cannot be undone.")),
+      editing && el("p", { class: "notice warn" }, t("Save your changes first, or leave it as it was.")),
       ...buttons.before,
       known.part,
       ...buttons.after,
@@ -42,8 +39,12 @@ function drawPanel() {
 }
 
 function lookAt(count, marked) {
-  const where = count === 1 ? "above" : `in ${many(marked, "draft")} above`;
-  return `Look first at what is marked red ${where}.`;
+  if (count === 1) return t("Look first at what is marked red above.");
+  return tn(
+    marked,
+    "Look first at what is marked red in {count} draft above.",
+    "Look first at what is marked red in {count} drafts above.",
+  );
 }
 
 function labelPanel() {
@@ -51,10 +52,10 @@ function labelPanel() {
 }
 
 function oneDecision(one, known) {
-  const yes = el("button", { class: "main", value: "approve", disabled: !known.can }, "Approve and file");
-  const no = el("button", { class: "no", value: "decline" }, "Decline");
+  const yes = el("button", { class: "main", value: "approve", disabled: !known.can }, t("Approve and file"));
+  const no = el("button", { class: "no", value: "decline" }, t("Decline"));
   const submit = (submitter) => {
-    one.choice = (submitter || yes).value;
+    one.choice = submitter.value;
     return decide([one], known);
   };
   return { before: [], after: [el("p", { class: "row" }, yes, no)], submit };
@@ -66,17 +67,16 @@ function severalDecisions(known) {
   const chosen = (value) => open().filter((one) => one.choice === value);
   view.relabel = () => {
     const [yes, no] = [chosen("approve").length, chosen("decline").length];
-    const words = [];
-    if (yes) words.push(`approve and file ${yes}`);
-    if (no) words.push(`decline ${no}`);
-    const text = words.join(", ") || "Approve or decline";
-    go.textContent = text[0].toUpperCase() + text.slice(1);
+    const given = { yes, no };
+    if (yes && no) go.textContent = t("Approve and file {yes}, decline {no}", given);
+    else if (yes) go.textContent = t("Approve and file {yes}", given);
+    else if (no) go.textContent = t("Decline {no}", given);
+    else go.textContent = t("Approve or decline");
     go.className = yes || !no ? "main" : "no";
-    go.disabled = isEditing() || !words.length || (yes > 0 && !known.can);
+    go.disabled = isEditing() || !(yes || no) || (yes > 0 && !known.can);
     const left = open().length - yes - no;
-    hint.textContent = words.length
-      ? left ? `${many(left, "draft")} left for later.` : ""
-      : "Choose above what shall become of each draft.";
+    if (!(yes || no)) hint.textContent = t("Choose above what shall become of each draft.");
+    else hint.textContent = left ? tn(left, "{count} draft left for later.", "{count} drafts left for later.") : "";
   };
   const all = (value) => {
     let skipped = 0;
@@ -87,15 +87,19 @@ function severalDecisions(known) {
       drawCard(one.draft.status.draft_id);
     }
     labelPanel();
-    const text = `${many(skipped, "draft")} marked red ${skipped === 1 ? "is" : "are"} not chosen: look there first.`;
+    const text = tn(
+      skipped,
+      "{count} draft marked red is not chosen: look there first.",
+      "{count} drafts marked red are not chosen: look there first.",
+    );
     if (skipped) say(text, "warn");
     else view.outcome.textContent = "";
   };
   const marks = el(
     "p",
     { class: "row" },
-    el("button", { type: "button", onclick: () => all("approve") }, "Choose approve for all"),
-    el("button", { type: "button", onclick: () => all("decline") }, "Choose decline for all"),
+    el("button", { type: "button", onclick: () => all("approve") }, t("Choose approve for all")),
+    el("button", { type: "button", onclick: () => all("decline") }, t("Choose decline for all")),
   );
   const submit = () => {
     const ones = open().filter((one) => one.choice !== "later");
@@ -125,85 +129,23 @@ async function decide(ones, known) {
   const refused = [];
   results.forEach((result) => {
     const one = view.drafts.get(result.draft_id);
-    one.said = result.done ? "" : result.message;
+    one.said = result.done ? "" : said(result.message);
     if (result.done) {
       one.draft.status = result.status;
       one.draft.edit = null;
       counts[one.choice] += 1;
     } else {
-      refused.push(`${name(one.draft)}: ${result.message}`);
+      refused.push(`${name(one.draft)}: ${one.said}`);
     }
     one.choice = "later";
   });
-  const words = [];
-  if (counts.approve) words.push(`${counts.approve} approved`);
-  if (counts.decline) words.push(`${counts.decline} declined`);
-  const done = words.length ? `${words.join(", ")}.` : "";
-  say([done, ...refused].filter(Boolean).join(" "), refused.length ? "bad" : "good");
+  const done = [];
+  if (counts.approve) done.push(t("{count} approved.", { count: counts.approve }));
+  if (counts.decline) done.push(t("{count} declined.", { count: counts.decline }));
+  say([...done, ...refused].join(" "), refused.length ? "bad" : "good");
   drawAll();
   drawPanel();
   view.outcome.focus();
   if (refused.length) await look();
   watch();
-}
-
-function resolveForm(one) {
-  const { draft } = one;
-  const known = proof("Asked for each time and kept nowhere.");
-  const group = freshId();
-  const idInput = el("input", { type: "text", autocomplete: "off", spellcheck: "false" });
-  const idField = field("Its id in the record system", idInput);
-  idField.hidden = true;
-  const go = el("button", { class: "main", disabled: true }, "Choose first");
-  const words = {
-    found: ["It is in the record.", "Close it as filed"],
-    send_again: ["It is certainly not in the record. Ask for approval again, to send it once more.", "Ask for approval again"],
-    drop: ["Give it up. It will not be sent.", "Give it up"],
-  };
-  let how = null;
-  const choose = (value) => {
-    how = value;
-    idField.hidden = value !== "found";
-    go.textContent = words[value][1];
-    go.className = value === "drop" ? "no" : "main";
-    go.disabled = !known.can;
-  };
-  const options = Object.entries(words).map(([value, [label]]) =>
-    el("label", {}, el("input", { type: "radio", name: group, value, onchange: () => choose(value) }), label),
-  );
-  const submit = async () => {
-    if (!how || !known.can) return;
-    const { draft_id, version, digest } = draft.status;
-    const body = { draft_id, version, digest, how };
-    if (how === "found") {
-      body.record_id = idInput.value.trim();
-      if (!body.record_id) {
-        idInput.focus();
-        throw new Problem("missing", "Type the id that it has in the record system.");
-      }
-    }
-    const passphrase = known.take();
-    if (passphrase !== undefined) body.passphrase = passphrase;
-    const answer = await api.ask("resolve", body);
-    one.draft = answer.draft;
-    say(`${name(one.draft)}: ${one.draft.status.told[0]}`, { good: "good", warn: "warn" }[one.draft.status.tone] || "");
-    drawAll();
-    drawPanel();
-    view.outcome.focus();
-    watch();
-  };
-  return formOf(
-    "plain decide",
-    submit,
-    el("p", {}, draft.searched),
-    el(
-      "fieldset",
-      {},
-      el("legend", {}, "Look in the record system, then say how it is:"),
-      el("div", { class: "pick tall" }, ...options),
-    ),
-    idField,
-    known.part,
-    el("p", { class: "row" }, go),
-  );
 }

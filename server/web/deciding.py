@@ -6,12 +6,11 @@ decides is asked for each time and remembered nowhere.
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import re
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field
@@ -19,11 +18,10 @@ from pydantic import AfterValidator, Field
 from leyr_mcp.server.boundary import Arguments, describe
 from leyr_mcp.server.errors import InputError, LeyrMcpError
 from leyr_mcp.server.filing.attaching import Attaching
-from leyr_mcp.server.filing.audit import NOTHING, About, Who, local_user
+from leyr_mcp.server.filing.audit import NOTHING, About
 from leyr_mcp.server.filing.desk import Desk
 from leyr_mcp.server.filing.entries import DECIDABLE, DECLINABLE, Entry, Person
 from leyr_mcp.server.filing.journal import Journal
-from leyr_mcp.server.filing.passphrase import Passphrase, Refused
 from leyr_mcp.server.filing.payloads import (
     AppointmentItem,
     ChangeItem,
@@ -32,11 +30,12 @@ from leyr_mcp.server.filing.payloads import (
     NoteItem,
 )
 from leyr_mcp.server.filing.preview import STATE_NAMES
+from leyr_mcp.server.filing.tickets import void
 from leyr_mcp.server.storage.store import State
 from leyr_mcp.server.text import Cleaned, clean
 from leyr_mcp.server.web import views
+from leyr_mcp.server.web.seats import NotRecognisedError, Seat
 
-CHANNEL = "review page"
 _MOST_DRAFTS = 500
 _MOST_TEXT = 200_000
 _MOST_TITLE = 200
@@ -115,12 +114,6 @@ class Resolve(Seen):
     passphrase: Phrase | None = Field(default=None, repr=False)
 
 
-class NotRecognisedError(LeyrMcpError):
-    """Whoever asked did not give the approver's passphrase."""
-
-    default_code: ClassVar[str] = "invalid_argument"
-
-
 @dataclass(frozen=True, slots=True)
 class Action:
     """One thing that the page can ask for; `decides` is what a stranger must not do."""
@@ -137,19 +130,16 @@ class Review:
         self,
         open_desk: Callable[[], Desk],
         journal: Journal,
-        passphrase: Passphrase,
+        seat: Seat,
         *,
         open_attaching: Callable[[], Attaching],
         zone: ZoneInfo,
-        sandbox: bool,
     ) -> None:
         self._open_desk = open_desk
         self._journal = journal
-        self._passphrase = passphrase
+        self._seat = seat
         self._open_attaching = open_attaching
         self._zone = zone
-        self._sandbox = sandbox
-        self._who = Who(subject=local_user(), client=CHANNEL)
 
     async def call(self, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Do what was asked.
@@ -169,31 +159,34 @@ class Review:
         """
         _, trail = await self._journal.opened()
         about = About(draft_id=drafts[0]) if len(drafts) == 1 else NOTHING
-        event = trail.local("approve", self._who, about, error="invalid_argument")
-        event.fields.update(channel=CHANNEL, cause=cause, drafts=len(drafts))
+        event = trail.local("approve", self._seat.who, about, error="invalid_argument")
+        event.fields.update(channel=self._seat.channel, cause=cause, drafts=len(drafts))
         await trail.append(event)
 
     # What is shown
 
     async def queue(self, _ask: Nothing) -> dict[str, Any]:
         """Return everything unfinished, by patient."""
-        entries = await self._desk.entries(limit=_MOST_DRAFTS)
-        await self._journal.answered("list_drafts", self._who, _abouts(entries))
+        entries = await self._desk.entries(self._seat.owner, limit=_MOST_DRAFTS)
+        await self._journal.answered("list_drafts", self._seat.who, _abouts(entries))
         return {
-            **await self._mode(),
+            **await self._seat.mode(),
             "patients": views.groups(entries, self._zone),
             "more": len(entries) == _MOST_DRAFTS,
         }
 
     async def drafts(self, ask: Drafts) -> dict[str, Any]:
         """Return drafts whole."""
-        entries = [await self._desk.entry(draft_id) for draft_id in ask.draft_ids]
-        await self._journal.answered("get_draft", self._who, _abouts(entries))
-        return {**await self._mode(), "drafts": [await self._whole(entry) for entry in entries]}
+        entries = [await self._entry(draft_id) for draft_id in ask.draft_ids]
+        await self._journal.answered("get_draft", self._seat.who, _abouts(entries))
+        return {
+            **await self._seat.mode(),
+            "drafts": [await self._whole(entry) for entry in entries],
+        }
 
     async def states(self, ask: Drafts) -> dict[str, Any]:
         """Return where drafts stand, which tells nothing of a patient."""
-        entries = [await self._desk.entry(draft_id) for draft_id in ask.draft_ids]
+        entries = [await self._entry(draft_id) for draft_id in ask.draft_ids]
         return {"states": [views.status(entry) for entry in entries]}
 
     # What a person decides
@@ -202,20 +195,20 @@ class Review:
         """Approve and decline; each draft tells what came of it.
 
         Raises:
-            NotRecognisedError: Something was to be approved and the passphrase was not right.
+            NotRecognisedError: Something was to be approved, and whoever asked is no approver.
         """
         ids = [decision.draft_id for decision in ask.decisions]
         if len(set(ids)) != len(ids):
             raise InputError("A draft can be decided on once.", field="decisions")
         approved = [decision.draft_id for decision in ask.decisions if decision.approve]
-        person = await self._person(ask.passphrase, approved) if approved else self._anyone()
+        person = await self._person(ask.passphrase, approved) if approved else self._seat.anyone()
         return {"results": [await self._decided(one, person) for one in ask.decisions]}
 
     async def edit(self, ask: Edit) -> dict[str, Any]:
         """Put a person's words in the place of a draft's; it must be approved after that."""
         entry = await self._current(ask, views.EDITABLE)
         item, removed = _edited(entry.payload.item, ask)
-        new = await self._desk.edit(entry, item, self._anyone())
+        new = await self._desk.edit(entry, item, self._seat.anyone())
         return {"draft": await self._whole(new), "removed": removed}
 
     async def give(self, body: Mapping[str, Any], pieces: AsyncIterable[bytes]) -> dict[str, Any]:
@@ -227,7 +220,7 @@ class Review:
         """
         ask = Give.model_validate(body)
         entry = await self._current(ask, ("awaiting_file",))
-        new = await self._open_attaching().give(entry, ask.name, pieces, self._anyone())
+        new = await self._open_attaching().give(entry, ask.name, pieces, self._seat.anyone())
         return {"draft": await self._whole(new)}
 
     async def resolve(self, ask: Resolve) -> dict[str, Any]:
@@ -242,7 +235,7 @@ class Review:
             await self._desk.send_again(entry, person)
         else:
             await self._desk.drop(entry, person)
-        return {"draft": await self._whole(await self._desk.entry(entry.id))}
+        return {"draft": await self._whole(await self._entry(entry.id))}
 
     # Within
 
@@ -250,33 +243,19 @@ class Review:
     def _desk(self) -> Desk:
         return self._open_desk()
 
-    async def _mode(self) -> dict[str, Any]:
-        approver = await asyncio.to_thread(self._passphrase.approver)
-        return {
-            "sandbox": self._sandbox,
-            "passphrase": not self._sandbox,
-            "approver": approver.name if approver else None,
-        }
+    async def _entry(self, draft_id: str) -> Entry:
+        return await self._desk.entry(draft_id, self._seat.owner)
 
     async def _whole(self, entry: Entry) -> dict[str, Any]:
         return views.whole(entry, await self._desk.earlier(entry), self._zone)
 
     async def _person(self, phrase: str | None, drafts: Sequence[str]) -> Person:
-        """Return who decides, by the passphrase; the sandbox asks for none."""
-        if self._sandbox:
-            return self._anyone()
-        found = await asyncio.to_thread(self._passphrase.verify, phrase or "")
-        if isinstance(found, Refused):
-            await self.refused(f"passphrase_{found.reason}", drafts)
-            raise NotRecognisedError(f"{found.message} Nothing was done.", field="passphrase")
-        return self._named(found.name)
-
-    def _anyone(self) -> Person:
-        """Return whoever sits here: enough to decline and to edit, which files nothing."""
-        return self._named(local_user())
-
-    def _named(self, name: str) -> Person:
-        return Person(name=name, channel=CHANNEL, who=dataclasses.replace(self._who, name=name))
+        """Return who decides; a stranger's attempt is stored."""
+        try:
+            return await self._seat.person(phrase)
+        except NotRecognisedError as exc:
+            await self.refused(exc.cause, drafts)
+            raise
 
     async def _decided(self, decision: Decision, person: Person) -> dict[str, Any]:
         """Decide on one draft; a failure is told and leaves the others as they are."""
@@ -286,19 +265,21 @@ class Review:
                 await self._desk.submit(entry, person.who)  # approved is what was seen, not this
             decide = self._desk.approve if decision.approve else self._desk.decline
             if not await decide(entry, person):
-                raise _stale(await self._desk.entry(entry.id))
+                raise _stale(await self._entry(entry.id))
         except LeyrMcpError as exc:
-            failure = describe(exc, what=f"{CHANNEL}: decide")
+            failure = describe(exc, what=f"{self._seat.channel}: decide")
             return {"draft_id": decision.draft_id, "done": False, "message": failure.message}
-        now = await self._desk.entry(decision.draft_id)
+        now = await self._entry(decision.draft_id)
         return {"draft_id": decision.draft_id, "done": True, "status": views.status(now)}
 
     async def _current(self, seen: Seen, states: Sequence[State]) -> Entry:
         """Return a draft, if it is the version that was seen and still in such a state."""
-        entry = await self._desk.entry(seen.draft_id)
+        entry = await self._entry(seen.draft_id)
         same = (entry.draft.version, entry.draft.digest) == (seen.version, seen.digest)
         if not same or entry.draft.state not in states:
             raise _stale(entry, changed=not same)
+        if not self._seat.fits(entry):
+            raise void()
         return entry
 
 

@@ -15,17 +15,17 @@ function editCard(one) {
   const rowsFor = (text) => String(Math.min(24, Math.max(4, text.split("\n").length + 2)));
   const parts = [];
   if (edit.title !== undefined) {
-    parts.push(add("Title", edit.title, 0, (body, value) => (body.title = value)));
+    parts.push(add(t("Title"), edit.title, 0, (body, value) => (body.title = value)));
   }
   for (const { name: key, label, value } of edit.texts || []) {
     parts.push(
-      add(label, value, rowsFor(value), (body, text) => {
+      add(said(label), value, rowsFor(value), (body, text) => {
         body.texts = { ...body.texts, [key]: text };
       }),
     );
   }
   if (edit.comment !== undefined) {
-    parts.push(add("Comment", edit.comment, 3, (body, value) => (body.comment = value)));
+    parts.push(add(t("Comment"), edit.comment, 3, (body, value) => (body.comment = value)));
   }
   const stop = () => {
     one.editing = false;
@@ -40,10 +40,15 @@ function editCard(one) {
     const answer = await api.ask("edit", body);
     Object.assign(one, { draft: answer.draft, choice: "later", stale: false, said: "" });
     stop();
+    const saved = t("Saved as version {version}. Read it again, then approve it.", answer.draft.status);
     const removed = answer.removed
-      ? ` ${many(answer.removed, "character")} that cannot be seen ${answer.removed === 1 ? "was" : "were"} removed.`
+      ? tn(
+          answer.removed,
+          "{count} character that cannot be seen was removed.",
+          "{count} characters that cannot be seen were removed.",
+        )
       : "";
-    say(`Saved as version ${answer.draft.status.version}. Read it again, then approve it.${removed}`, "good");
+    say([saved, removed].filter(Boolean).join(" "), "good");
   };
   return el(
     "article",
@@ -58,8 +63,8 @@ function editCard(one) {
       el(
         "p",
         { class: "row" },
-        el("button", { class: "main" }, "Save as a new version"),
-        el("button", { type: "button", onclick: stop }, "Leave it as it was"),
+        el("button", { class: "main" }, t("Save as a new version")),
+        el("button", { type: "button", onclick: stop }, t("Leave it as it was")),
       ),
     ),
     who(draft.patient),

@@ -1,7 +1,8 @@
-// Following what becomes of drafts, and which view is shown.
+// Following what becomes of drafts.
 
 function watch() {
   clearTimeout(view.timer);
+  if (view.over) return;
   const awaited = ({ moving, decidable, wants_file }) => moving || decidable || wants_file;
   const live = held().filter((one) => awaited(one.draft.status));
   if (!live.length) return;
@@ -19,6 +20,7 @@ async function look() {
     states.forEach(compare);
   } catch (error) {
     if (turn !== view.turn) return;
+    if (error.code === "over") return void ended(error);
     if (problem.hidden) fail(error);
   }
   watch();
@@ -32,13 +34,13 @@ function compare(now) {
     if (one.stale) return;
     one.stale = true;
     one.choice = "later";
-    tell(`${name(one.draft)} was changed after you opened it.`);
+    tell(t("{name} was changed after you opened it.", { name: name(one.draft) }));
   } else if (same) {
     return;
   } else {
     one.draft.status = now;
     if (!now.decidable && now.state !== "approved") one.draft.edit = null;
-    tell(`${name(one.draft)}: ${now.told.join(" ")}`);
+    tell(`${name(one.draft)}: ${now.told.map(said).join(" ")}`);
     if (now.resolvable || now.decidable) return void reload(now.draft_id);
   }
   // Words that are being typed stay; saving them is refused and says why.
@@ -60,21 +62,3 @@ async function reload(id) {
     fail(error);
   }
 }
-
-async function route() {
-  const turn = (view.turn += 1);
-  clearTimeout(view.timer);
-  problem.hidden = true;
-  const wanted = location.hash.slice(1);
-  try {
-    if (wanted) await openPatient(turn, wanted);
-    else await openQueue(turn);
-  } catch (error) {
-    if (turn !== view.turn) return;
-    show(el("p", {}, el("a", { href: "#" }, "All drafts")));
-    fail(error);
-  }
-}
-
-addEventListener("hashchange", route);
-route();

@@ -6,20 +6,20 @@ const MOST_BYTES = 20971520;
 function fileForm(one) {
   const { draft } = one;
   const input = el("input", { type: "file", accept: KINDS });
-  const said = el("p", { class: "said notice bad", role: "alert" });
+  const told = el("p", { class: "said notice bad", role: "alert" });
   const busy = el("p", { class: "muted", role: "status" });
   let sending = false;
   const give = async (file) => {
     if (!file || sending) return;
     sending = true;
     input.disabled = true;
-    said.textContent = "";
-    busy.textContent = `Looking through ${file.name} …`;
+    told.textContent = "";
+    busy.textContent = t("Looking through {name} …", { name: file.name });
     try {
       await sendFile(one, file);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      said.textContent = `${error.message} Nothing was attached; choose another file.`;
+      told.textContent = `${error.message} ${t("Nothing was attached; choose another file.")}`;
     } finally {
       sending = false;
       input.disabled = false;
@@ -28,7 +28,10 @@ function fileForm(one) {
     }
   };
   input.addEventListener("change", () => give(input.files[0]));
-  const place = el("div", { class: "drop" }, field("Choose the file, or drop it here", input, HINT), busy, said);
+  const hint = t(
+    "A PDF, a JPEG or PNG image, a Word document, a DICOM image or plain text, up to 20 MB. It is looked through and shown to you before anything is filed.",
+  );
+  const place = el("div", { class: "drop" }, field(t("Choose the file, or drop it here"), input, hint), busy, told);
   place.addEventListener("dragover", (event) => {
     event.preventDefault();
     place.classList.add("over");
@@ -39,18 +42,14 @@ function fileForm(one) {
     place.classList.remove("over");
     const { files } = event.dataTransfer;
     if (files.length === 1) give(files[0]);
-    else said.textContent = "Drop exactly one file.";
+    else told.textContent = t("Drop exactly one file.");
   });
-  const dropped = el("button", { type: "button", class: "no", onclick: () => giveUp(one) }, "Do without it");
+  const dropped = el("button", { type: "button", class: "no", onclick: () => giveUp(one) }, t("Do without it"));
   return el("div", { class: "plain decide" }, place, el("p", { class: "row" }, dropped));
 }
 
-const HINT =
-  "A PDF, a JPEG or PNG image, a Word document, a DICOM image or plain text, up to 20 MB. It is looked through " +
-  "and shown to you before anything is filed.";
-
 async function sendFile(one, file) {
-  if (file.size > MOST_BYTES) throw new Problem("file_too_large", "The file has more than 20 MB.");
+  if (file.size > MOST_BYTES) throw new Problem("file_too_large", t("The file has more than 20 MB."));
   const { draft_id, version, digest } = one.draft.status;
   const asked = { draft_id, version, digest, name: file.name };
   const headers = { "Content-Type": "application/octet-stream", "X-File-For": encodeURIComponent(JSON.stringify(asked)) };
@@ -60,7 +59,7 @@ async function sendFile(one, file) {
   Object.assign(one, { draft: answer.draft, choice: "later", stale: false, said: "" });
   drawAll();
   drawPanel();
-  say(`${file.name} is taken. Read what it holds, then approve it.`, "good");
+  say(t("{name} is taken. Read what it holds, then approve it.", { name: file.name }), "good");
   focusOn(one.at.querySelector("h3"));
   watch();
 }

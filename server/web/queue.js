@@ -6,21 +6,21 @@ async function openQueue(turn) {
   setMode(answer);
   view.drafts.clear();
   const all = answer.patients.flatMap((patient) => patient.drafts);
-  const refresh = el("button", { type: "button", onclick: route }, "Look again");
+  const refresh = el("button", { type: "button", onclick: route }, t("Look again"));
   if (!all.length) {
-    const text = "Nothing waits for you. Drafts appear here when an assistant has made them.";
+    const text = t("Nothing waits for you. Drafts appear here when an assistant has made them.");
     show(el("div", { class: "sheet empty" }, el("p", {}, text), refresh));
     return;
   }
   const waiting = all.filter((draft) => draft.decidable).length;
   const stuck = all.filter((draft) => draft.resolvable).length;
-  const counted = [`${many(waiting, "draft waits", "drafts wait")} for your decision`];
+  const counted = [tn(waiting, "{count} draft waits for your decision", "{count} drafts wait for your decision")];
   const files = all.filter((draft) => draft.wants_file).length;
-  if (files) counted.push(many(files, "waits for its file", "wait for their files"));
-  if (stuck) counted.push(`${many(stuck, "draft needs", "drafts need")} a person`);
+  if (files) counted.push(tn(files, "{count} waits for its file", "{count} wait for their files"));
+  if (stuck) counted.push(tn(stuck, "{count} draft needs a person", "{count} drafts need a person"));
   show(
     el("div", { class: "head" }, el("h2", { tabindex: "-1" }, `${counted.join(", ")}.`), refresh),
-    answer.more && el("p", { class: "notice" }, `Only the latest ${all.length} are listed.`),
+    answer.more && el("p", { class: "notice" }, t("Only the latest {count} are listed.", { count: all.length })),
     answer.patients.map(patientRows),
   );
   tell(`${counted.join(", ")}.`);
@@ -29,9 +29,9 @@ async function openQueue(turn) {
 function patientRows(patient) {
   const rows = patient.drafts.map((draft) => {
     const tags = [];
-    if (draft.marked) tags.push(el("span", { class: "tag bad" }, `Look: ${many(draft.marked, "finding")}`));
-    if (draft.noted) tags.push(el("span", { class: "tag warn" }, many(draft.noted, "note")));
-    tags.push(el("span", { class: `state ${draft.tone}` }, draft.name));
+    if (draft.marked) tags.push(el("span", { class: "tag bad" }, tn(draft.marked, "Look: {count} finding", "Look: {count} findings")));
+    if (draft.noted) tags.push(el("span", { class: "tag warn" }, tn(draft.noted, "{count} note", "{count} notes")));
+    tags.push(el("span", { class: `state ${draft.tone}` }, said(draft.name)));
     return el(
       "li",
       {},

@@ -16,7 +16,7 @@ from leyr_mcp.server.filing.payloads import (
     NoteItem,
     Payload,
 )
-from leyr_mcp.server.filing.preview import MARKS, STATE_NAMES, patient_line, preview, seen
+from leyr_mcp.server.filing.preview import STATE_NAMES, patient_line, preview, seen
 from leyr_mcp.server.storage.store import OPEN, State
 from leyr_mcp.server.times import clock, day_line
 from leyr_mcp.server.web import words
@@ -132,7 +132,7 @@ def _check(check: Check) -> dict[str, str]:
     message = check.message
     if check.field == _FREE:
         message = message.replace(_FREE, "The text", 1)
-    return {**check.as_dict(), "message": message, "mark": MARKS[check.level]}
+    return {**check.as_dict(), "message": message}
 
 
 def _label(name: str) -> str:

@@ -113,9 +113,8 @@ def set_up(home: Path) -> Outside:
         found = _installed_version(name)
         if found != version:
             pytest.fail(f"{name} {version} is needed, {found or 'none'} is installed. {SET_UP}")
-    own_node = MODULES / ".bin" / "node"
     return Outside(
-        node=str(own_node) if own_node.exists() else _found("node"),
+        node=str(MODULES / ".bin" / "node"),
         browser=_found("chromium", "chromium-browser", "google-chrome"),
         config=_config(home),
         home=home,

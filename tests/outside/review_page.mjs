@@ -4,6 +4,8 @@ import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { basename } from "node:path";
 
+import { contrasts } from "./contrast.mjs";
+
 const require = createRequire(new URL("../../.work/outside/package.json", import.meta.url));
 const { chromium } = require("playwright-core");
 
@@ -296,6 +298,39 @@ const scenarios = {
     seen.built = await page.evaluate(() => document.querySelectorAll("img, script[src], iframe, article b").length);
   },
 
+  async language() {
+    const own = await opened({ locale: phrase.locale });
+    const text = [];
+    const keep = async (name) => {
+      text.push(await own.locator("body").innerText());
+      await picture(`${phrase.locale}-${name}`, own);
+    };
+    await own.goto(address);
+    await own.locator(".rows").first().waitFor();
+    await keep("queue");
+    await show(ids[0], own);
+    await keep("patient");
+    await own.locator("article button:not([value])").first().click();
+    await own.locator("textarea").first().waitFor();
+    await keep("edit");
+    await own.locator("textarea").first().fill("Mår bättre.");
+    await own.locator("article .main").click();
+    await own.locator("ins").first().waitFor();
+    await keep("edited");
+    await own.locator(".decide input[type=password]").fill("fel");
+    for (const radio of await own.locator("input[value=approve]").all()) await radio.check();
+    await own.locator(".decide .main").last().click();
+    await own.locator(".decide .said:not(:empty)").waitFor();
+    seen.errors = seen.errors.filter((line) => !line.includes("403 (Forbidden)")); // that was it
+    await keep("wrong");
+    await own.locator(".decide input[type=password]").fill(phrase.right);
+    await own.locator(".decide .main").last().click();
+    await own.locator(".state.good").first().waitFor();
+    await keep("after");
+    seen.shown.text = text.join("\n");
+    seen.lang = await own.evaluate(() => document.documentElement.lang);
+  },
+
   async give() {
     await page.goto(address);
     await page.getByRole("link", { name: /^Document: Remiss/ }).waitFor();
@@ -356,34 +391,6 @@ const scenarios = {
     await card("Besök").getByText("It was declined.").waitFor();
   },
 };
-
-// The lowest contrast of text to its ground on the page, as WCAG counts it.
-function contrasts() {
-  const parse = (text) => {
-    const [r, g, b, a = 1] = text.match(/[\d.]+/g).map(Number);
-    return { r, g, b, a };
-  };
-  const light = ({ r, g, b }) => {
-    const [x, y, z] = [r, g, b].map((c) => (c / 255 <= 0.03928 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
-  };
-  const ground = (at) => {
-    for (let up = at; up; up = up.parentElement) {
-      const found = parse(getComputedStyle(up).backgroundColor);
-      if (found.a === 1) return found;
-    }
-    return { r: 255, g: 255, b: 255 };
-  };
-  let least = 21;
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const at = walker.currentNode.parentElement;
-    if (!walker.currentNode.data.trim() || !at.checkVisibility() || at.closest("script, style, :disabled, .unseen")) continue;
-    const [one, other] = [light(parse(getComputedStyle(at).color)), light(ground(at))];
-    least = Math.min(least, (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05));
-  }
-  return Math.round(least * 100) / 100;
-}
 
 try {
   await scenarios[scenario]();

@@ -1,12 +1,12 @@
 #!/bin/sh
-# Gets what the checks from outside need: node, Chromium and the npm packages of package.json.
+# Gets what the checks from outside need: Chromium and the npm packages of package.json, node itself among
+# them; the system's own node and npm only fetch it.
 # The packages go into .work/outside under the project's root. Run again at will: when all is there, it
 # only looks.
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 work=$here/../../.work/outside
-node_for_old_systems=24.21.0
 
 fail() {
     echo "$1" >&2
@@ -32,16 +32,6 @@ debian() {
         || fail "$command is missing and apt-get could not install it: install it, then run this again."
 }
 
-packages() {
-    npm install --no-package-lock --no-audit --no-fund --loglevel=error "$@" >/dev/null \
-        || fail "npm could not install the packages of $here/package.json."
-}
-
-node_is_recent() {
-    PATH=$work/node_modules/.bin:$PATH node -e \
-        'process.exit(Number(process.versions.node.split(".")[0]) < 20 ? 1 : 0)'
-}
-
 debian node nodejs npm
 debian npm npm
 command -v google-chrome >/dev/null || command -v chromium-browser >/dev/null || debian chromium chromium
@@ -51,11 +41,7 @@ cd "$work"
 if ! cmp -s "$here/package.json" package.json || ! cmp -s package.json node_modules/.installed; then
     echo "Installing the npm packages ..."
     cp "$here/package.json" package.json
-    packages
+    npm install --no-package-lock --no-audit --no-fund --loglevel=error >/dev/null \
+        || fail "npm could not install the packages of $here/package.json."
     cp package.json node_modules/.installed
-fi
-if ! node_is_recent; then
-    echo "Installing node $node_for_old_systems from npm ..."
-    packages --no-save "node@$node_for_old_systems"
-    node_is_recent || fail "node 20 or newer is needed: install it, then run this again."
 fi

@@ -22,6 +22,7 @@ from leyr_mcp.server.filing.payloads import DocumentItem, NoteItem
 from tests.outside.programs import HERE, WORK, Outside
 from tests.support.mcp_session import TOLVAN
 from tests.support.review_page import ASSISTANT, PHRASE, Desk, clinic_desk, sandbox_desk
+from tests.support.said import left_in_english
 
 SCREENS = Path(os.environ.get("REVIEW_SHOTS") or WORK / "screens")
 OTHER = "198001022386"
@@ -109,7 +110,7 @@ async def test_a_person_approves_some_and_leaves_some(outside: Outside, tmp_path
     assert states == ["filed", "declined", "awaiting_approval"]
     assert "1 draft left for later." in seen["shown"]["chosen"]
     assert seen["locked"]
-    assert "1 approved, 1 declined." in seen["shown"]["after"]
+    assert "1 approved. 1 declined." in seen["shown"]["after"]
 
 
 async def test_choosing_all_leaves_out_what_is_marked_red(outside: Outside, tmp_path: Path) -> None:
@@ -295,3 +296,20 @@ def elsewhere() -> Iterator[str]:
         finally:
             server.shutdown()
             thread.join()
+
+
+@pytest.mark.parametrize(("locale", "lang"), [("sv-SE", "sv"), ("nb-NO", "nb")])
+async def test_it_speaks_the_language_of_the_browser(
+    outside: Outside, tmp_path: Path, locale: str, lang: str
+) -> None:
+    async with clinic_desk(tmp_path) as desk:
+        ones = [
+            await desk.note("Mår bra.\nÅter vid [datum].", title="Läkarbesök"),
+            await desk.note("Ringer, mår bättre.", title="Telefon"),
+        ]
+        phrase = {"locale": locale, "right": PHRASE}
+        seen = await visit(outside, desk, "language", *ones, phrase=phrase)
+        states = [(await desk.app.desk().entry(one.id)).draft.state for one in ones]
+    assert states == ["filed", "filed"]
+    assert seen["lang"] == lang
+    assert left_in_english(seen["shown"]["text"], lang) == []

@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 from mcp import Client
+from mcp.client import advertise
+from mcp.server.apps import APP_MIME_TYPE, EXTENSION_ID
 from mcp.types import (
     CallToolResult,
     ElicitRequestFormParams,
@@ -164,14 +166,16 @@ async def connected(
     host: Implementation = HOST,
     clock: Clock | None = None,
     sandbox: Sandbox | None = None,
+    panels: bool = False,
 ) -> AsyncIterator[Asking]:
-    """Yield a client of one era at a server, with or without a person who is asked."""
+    """Yield a client of one era at a server, with or without a person who is asked, or a panel."""
     box = sandbox or sandbox_of(app)
     client = Client(
         app.server,
         mode=cast("Mode", mode),
         elicitation_callback=person,
         client_info=host,
+        extensions=[advertise(EXTENSION_ID, {"mimeTypes": [APP_MIME_TYPE]})] if panels else None,
     )
     async with client:
         yield Asking(client=client, app=app, sandbox=box, clock=clock or Clock())

@@ -26,6 +26,7 @@ from leyr_mcp.server.filing.journal import Journal
 from leyr_mcp.server.filing.timing import Timing
 from leyr_mcp.server.protocol import LeyrServer
 from leyr_mcp.server.settings import load
+from leyr_mcp.server.storage.keys import Keys
 from leyr_mcp.tools.catalog import TOOLS
 from tests.support.mcp_session import NOW, Mode
 
@@ -106,8 +107,11 @@ async def server_over(
     )
     units = Units(ehr, default=unit)
     files = Path(gettempdir(), f"leyr-mcp-{secrets.token_hex(16)}")
+    keys = Keys(secrets.token_bytes(32))
     desk = app.LazyDesk(
-        lambda: app._make_desk(settings, journal, ehr, units, Timing(), lambda: now, files)
+        lambda: app._make_desk(
+            settings, journal, ehr, units, Timing(), lambda: now, files, lambda: keys
+        )
     )
     context = ToolContext(
         ehr=ehr,
