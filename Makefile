@@ -71,6 +71,8 @@ bench: setup
 
 soak: setup
 	@SOAK=1 $(PY) -m pytest -q
+	@tests/outside/setup.sh
+	@SOAK=1 CHECK_OUTSIDE=1 $(PY) -m pytest -q tests/outside/test_examples.py
 	@$(PY) dev/fuzz_sandbox.py
 
 sandbox: setup
