@@ -1,11 +1,12 @@
-"""`leyr-mcp install claude-desktop`.
+"""`leyr-mcp install`: adds this server to a client's configuration, or takes it out again.
 
-Adds this server to Claude Desktop's configuration, with a backup.
+Whatever else is in the file stays as it is, to the byte; the file as it was is kept beside it.
 """
 
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import os
 import shutil
@@ -17,129 +18,199 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from leyr_mcp.server.cli.clients import PROGRAMS, Program
+from leyr_mcp.server.cli.jsonc import parsed, placed, without
 from leyr_mcp.server.errors import ConfigError
 from leyr_mcp.server.settings import SETTINGS, load
 
 NAME = "leyr"
 
-_SECRETS = ("LEYR_CLIENT_SECRET",)
+_SECRETS = ("LEYR_CLIENT_SECRET", "LEYR_MCP_DATA_KEY")
 _PLACE = "<secret>"
+_BOM = "\ufeff"
+_LARGEST = 32 * 1024 * 1024
+
+Entry = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """What became of the file."""
+    """What becomes of the file: the entry before and after, none where there is none."""
 
-    changed: bool
+    path: Path
+    before: Entry | None
+    after: Entry | None
     backup: Path | None = None
+
+    @property
+    def changed(self) -> bool:
+        """Whether the file is another one by that."""
+        return self.before != self.after
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for programs, without secrets."""
+        return {
+            "path": str(self.path),
+            "changed": self.changed,
+            "backup": str(self.backup) if self.backup else None,
+            "before": masked(self.before),
+            "entry": masked(self.after),
+        }
 
 
 def main(argv: list[str]) -> int:
-    """Write the entry, or print it with `--print`."""
-    parser = argparse.ArgumentParser(prog="leyr-mcp install", allow_abbrev=False)
-    parser.add_argument("client", choices=["claude-desktop"], help="what to connect")
-    parser.add_argument("--print", action="store_true", help="print the entry, change nothing")
-    parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="a configuration file in another place"
-    )
-    options = parser.parse_args(argv)
+    """Write the entry, take it out, or only show it."""
+    options = _parser().parse_args(argv)
+    program = PROGRAMS[options.client]
     try:
         load()
-        new = entry(os.environ)
+        new = None if options.remove else entry(os.environ, typed=program.typed)
         if options.print:
-            _print(new)
+            _print(program, new)
             return 0
-        path = options.config or config_path(os.environ)
-        written = write(path, new)
+        path = options.config or program.path(os.environ, project=options.project)
+        done = write(path, new, program=program, dry=options.dry_run)
     except ConfigError as exc:
-        sys.stderr.write(f"leyr-mcp: {exc.message}\n")
-        return 2
-    if not written.changed:
-        sys.stdout.write(f"{path} has this server already; nothing was changed.\n")
-        return 0
-    sys.stdout.write(f"Added {NAME!r} to {path}.\n")
-    if "env" in new:
-        sys.stdout.write(f"Settings passed on: {', '.join(new['env'])}.\n")
-    if written.backup:
-        sys.stdout.write(f"The file as it was: {written.backup}.\n")
-    sys.stdout.write("Quit Claude Desktop completely and start it again.\n")
+        return _failed(exc, as_json=options.json)
+    if options.json:
+        sys.stdout.write(
+            json.dumps({**done.as_dict(), "dry_run": options.dry_run}, indent=2) + "\n"
+        )
+    else:
+        _tell(program, done, dry=options.dry_run)
     return 0
 
 
-def _print(new: dict[str, Any]) -> None:
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="leyr-mcp install",
+        description="Add this server to a client's configuration, or take it out again.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("client", choices=list(PROGRAMS), help="what to connect")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--print", action="store_true", help="print the entry, change nothing")
+    what.add_argument("--remove", action="store_true", help="take the entry out again")
+    parser.add_argument("--dry-run", action="store_true", help="say what would change, and do not")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--project", action="store_true", help="the configuration of the project in this folder"
+    )
+    where.add_argument("--config", type=Path, metavar="FILE", help="a file in another place")
+    parser.add_argument("--json", action="store_true", help="tell it as JSON")
+    return parser
+
+
+def _failed(exc: ConfigError, *, as_json: bool) -> int:
+    if as_json:
+        told = {"error": {"code": exc.code, "message": exc.message}}
+        sys.stdout.write(json.dumps(told, indent=2) + "\n")
+    else:
+        sys.stderr.write(f"leyr-mcp: {exc.message}\n")
+    return 2
+
+
+def _print(program: Program, new: Entry | None) -> None:
     """Print the entry; a secret stays off the screen."""
-    env = {name: _PLACE if name in _SECRETS else text for name, text in new.get("env", {}).items()}
-    shown = {**new, "env": env} if env else new
-    entries = json.dumps({"mcpServers": {NAME: shown}}, indent=2, ensure_ascii=False)
-    sys.stdout.write(entries + "\n")
-    if _PLACE in env.values():
+    shown = {program.section: {NAME: masked(new)}}
+    sys.stdout.write(json.dumps(shown, indent=2, ensure_ascii=False) + "\n")
+    if new != masked(new):
         sys.stderr.write(f"leyr-mcp: put the secret where it says {_PLACE}.\n")
 
 
-def entry(environ: Mapping[str, str]) -> dict[str, Any]:
+def _tell(program: Program, done: Written, *, dry: bool) -> None:
+    say = sys.stdout.write
+    if not done.changed:
+        state = "has no entry of this server" if done.after is None else "has this server already"
+        say(f"{done.path} {state}; nothing was changed.\n")
+        return
+    would = "Would have " if dry else ""
+    did = "removed" if done.after is None else "added" if done.before is None else "replaced"
+    place = "from" if done.after is None else "in" if done.before else "to"
+    say(f"{would}{did if dry else did.capitalize()} {NAME!r} {place} {done.path}.\n")
+    if dry:
+        say("".join(f"  {line}\n" for line in _difference(done)))
+        return
+    if done.after and "env" in done.after:
+        say(f"Settings passed on: {', '.join(done.after['env'])}.\n")
+    if done.backup:
+        say(f"The file as it was: {done.backup}.\n")
+    say(f"{program.after}\n")
+
+
+def _difference(done: Written) -> list[str]:
+    """Return the lines of the entry that come and go."""
+    before, after = (
+        [] if one is None else json.dumps(masked(one), indent=2, ensure_ascii=False).splitlines()
+        for one in (done.before, done.after)
+    )
+    return [line for line in difflib.ndiff(before, after) if not line.startswith("?")]
+
+
+def masked(given: Entry | None) -> Entry | None:
+    """Return an entry without its secrets."""
+    env = given.get("env") if isinstance(given, dict) else None
+    if not given or not isinstance(env, dict):
+        return given
+    return {**given, "env": {k: _PLACE if k in _SECRETS else v for k, v in env.items()}}
+
+
+def entry(environ: Mapping[str, str], *, typed: bool = False) -> Entry:
     """Return the entry: absolute paths, and every setting that is set now.
 
     Hosts pass no others on.
     """
     command = Path(sys.argv[0]).absolute()
     if command.name.removesuffix(".exe") == "leyr-mcp" and command.exists():
-        found: dict[str, Any] = {"command": str(command), "args": []}
+        found: Entry = {"command": str(command), "args": []}
     else:
         found = {"command": sys.executable, "args": ["-m", "leyr_mcp.server"]}
     env = {s.name: environ[s.name] for s in SETTINGS if environ.get(s.name)}
+    found = {"type": "stdio", **found} if typed else found
     return {**found, "env": env} if env else found
 
 
-def config_path(environ: Mapping[str, str]) -> Path:
-    """Return where Claude Desktop keeps its configuration on this system."""
-    if sys.platform == "darwin":
-        folder = Path.home() / "Library/Application Support"
-    elif sys.platform == "win32":
-        folder = Path(environ.get("APPDATA") or Path.home() / "AppData/Roaming")
-    else:
-        folder = Path(environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    return folder / "Claude" / "claude_desktop_config.json"
-
-
-def write(path: Path, new: dict[str, Any]) -> Written:
-    """Merge the entry into the file; whatever else is in it stays as it is.
+def write(path: Path, new: Entry | None, *, program: Program, dry: bool = False) -> Written:
+    """Put the entry into the file, or take it out if there is none to put.
 
     Raises:
-        ConfigError: The file cannot be read as configuration, or not be written; nothing was
-            changed.
+        ConfigError: The file cannot be read as configuration, was changed by somebody else
+            meanwhile, or cannot be written; nothing was changed.
     """
-    backup = None
     try:
         path = path.resolve()  # a link stays a link: what it points to is written
-        config = _parsed(path) if path.exists() else {}
-        servers = config.setdefault("mcpServers", {})
-        if servers.get(NAME) == new:
-            return Written(changed=False)
-        if path.exists():
-            backup = _backup_name(path)
-            shutil.copy2(path, backup)
-        servers[NAME] = new
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+        raw = path.read_bytes() if path.exists() else None
+        before, text = _edited(path, raw, new, program)
+        if before == new or dry:
+            return Written(path=path, before=before, after=new)
+        backup = _replace(path, text, was=raw)
     except (OSError, RuntimeError, UnicodeEncodeError) as exc:
-        if backup is not None:
-            backup.unlink(missing_ok=True)
         raise ConfigError(f"{path} cannot be read or written. Nothing was changed.") from exc
-    return Written(changed=True, backup=backup)
+    return Written(path=path, before=before, after=new, backup=backup)
 
 
-def _parsed(path: Path) -> dict[str, Any]:
-    found = path.read_bytes()
+def _edited(
+    path: Path, raw: bytes | None, new: Entry | None, program: Program
+) -> tuple[Entry | None, bytes]:
+    """Return the entry that the file has, and the file as it is to be."""
+    if raw is not None and len(raw) > _LARGEST:
+        raise ConfigError(f"{path} is too large to be one. Nothing was changed.")
     try:
-        text = found.decode("utf-8-sig")
-        config = json.loads(text) if text.strip() else {}
-    except (ValueError, RecursionError) as exc:
-        raise ConfigError(
-            f"{path} is not valid JSON; correct it first. Nothing was changed."
-        ) from exc
-    if not isinstance(config, dict) or not isinstance(config.get("mcpServers", {}), dict):
-        raise ConfigError(f"{path} is not a configuration of Claude Desktop. Nothing was changed.")
-    return config
+        text = (raw or b"").decode()
+        mark = _BOM if text.startswith(_BOM) else ""
+        text = text.removeprefix(_BOM)
+        held = parsed(text).get(program.section, {})
+    except ValueError as exc:
+        told = f"{path} is not valid JSON; correct it first. Nothing was changed."
+        raise ConfigError(told) from exc
+    if not isinstance(held, dict):
+        told = f"{path} is not a configuration of {program.title}. Nothing was changed."
+        raise ConfigError(told)
+    if new is None:
+        text = without(text, program.section, NAME)
+    else:
+        text = placed(text, program.section, NAME, new)
+    return held.get(NAME), (mark + text).encode()
 
 
 def _backup_name(path: Path) -> Path:
@@ -152,16 +223,33 @@ def _backup_name(path: Path) -> Path:
     return candidate
 
 
-def _replace(path: Path, text: str) -> None:
-    """Write the file whole or not at all, for its owner alone: it may hold credentials."""
+def _replace(path: Path, text: bytes, *, was: bytes | None) -> Path | None:
+    """Write the file whole or not at all, for its owner alone: it may hold credentials.
+
+    Returns where the file is as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    backup = None if was is None else _backup_name(path)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with os.fdopen(handle, "wb") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        if backup is not None:
+            shutil.copy2(path, backup)
+        _see_unchanged(path, was)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
+        if backup is not None:
+            backup.unlink(missing_ok=True)
         raise
+    return backup
+
+
+def _see_unchanged(path: Path, was: bytes | None) -> None:
+    """See that no other program wrote the file since it was read."""
+    if (path.read_bytes() if path.exists() else None) != was:
+        raise ConfigError(f"{path} was changed by another program just now. Try again.")

@@ -28,7 +28,7 @@ async def test_missing_capability(ctx: Context) -> str:
     """Needs sampling."""
     capabilities = ctx.client_capabilities
     if capabilities is None or capabilities.sampling is None:
-        needed = {"requiredCapabilities": {"sampling": {}}}
+        needed: dict[str, Any] = {"requiredCapabilities": {"sampling": {}}}
         raise MCPError(-32021, "Missing required client capability", needed)
     return "ok"
 
@@ -93,7 +93,7 @@ class ConformanceServer(LeyrServer):
 
 async def main() -> None:
     """Serve."""
-    app.LeyrServer = ConformanceServer  # type: ignore[misc]  # what the composition root builds
+    vars(app)["LeyrServer"] = ConformanceServer  # what the composition root builds
     built = app.build(load({"LEYR_MCP_BACKEND": "sandbox"}), in_memory=True)
     with socket.create_server(("127.0.0.1", 0)) as sock:
         print(f"http://127.0.0.1:{sock.getsockname()[1]}/mcp", flush=True)  # noqa: T201 - its address

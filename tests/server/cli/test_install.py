@@ -9,11 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp import Client
+from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from leyr_mcp.server.cli import install
+from leyr_mcp.server.cli.clients import PROGRAMS
+from leyr_mcp.server.cli.jsonc import parsed
 from leyr_mcp.server.errors import ConfigError
 
 NEW = {"command": "/opt/leyr mcp/leyr-mcp", "args": []}
+DESKTOP = PROGRAMS["claude-desktop"]
 SECRET = "canary-secret"
 OTHERS: dict[str, Any] = {
     "globalShortcut": "Ctrl+Å",
@@ -86,7 +91,9 @@ def test_second_run_changes_nothing(config: Path, capsys: pytest.CaptureFixture[
 
 def test_changed_entry_is_replaced_with_a_backup_of_its_own(config: Path) -> None:
     existing(config, json.dumps(OTHERS))
-    backups = [install.write(config, {**NEW, "args": [str(n)]}).backup for n in range(3)]
+    backups = [
+        install.write(config, {**NEW, "args": [str(n)]}, program=DESKTOP).backup for n in range(3)
+    ]
     assert len(set(backups)) == 3
     assert written(config)["mcpServers"]["leyr"]["args"] == ["2"]
     assert written(config)["mcpServers"]["files"] == OTHERS["mcpServers"]["files"]
@@ -95,15 +102,15 @@ def test_changed_entry_is_replaced_with_a_backup_of_its_own(config: Path) -> Non
 @pytest.mark.parametrize("text", ["", "  \n", "{}", "\ufeff{}"])
 def test_empty_file_is_filled(config: Path, text: str) -> None:
     existing(config, text)
-    assert install.write(config, NEW).changed
-    assert written(config) == {"mcpServers": {"leyr": NEW}}
+    assert install.write(config, NEW, program=DESKTOP).changed
+    assert json.loads(config.read_text("utf-8-sig")) == {"mcpServers": {"leyr": NEW}}
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        '{"mcpServers": {},}',
-        "{ // a comment\n}",
+        '{"mcpServers": {},,}',
+        "{ # a comment\n}",
         "[]",
         '"text"',
         '{"mcpServers": []}',
@@ -148,7 +155,7 @@ def test_failed_write_leaves_file_and_folder_as_they_were(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ConfigError, match="Nothing was changed"):
-        install.write(config, NEW)
+        install.write(config, NEW, program=DESKTOP)
     assert config.read_bytes() == before
     assert [path.name for path in config.parent.iterdir()] == [config.name]
 
@@ -158,7 +165,7 @@ def test_link_stays_a_link(config: Path, tmp_path: Path) -> None:
     target.write_text(json.dumps(OTHERS))
     config.parent.mkdir(parents=True)
     config.symlink_to(target)
-    assert install.write(config, NEW).changed
+    assert install.write(config, NEW, program=DESKTOP).changed
     assert config.is_symlink()
     assert written(target)["mcpServers"]["leyr"] == NEW
     assert written(target)["unknown"] == OTHERS["unknown"]
@@ -236,7 +243,7 @@ def test_configuration_is_looked_for_where_the_system_keeps_it(
 ) -> None:
     monkeypatch.setattr("sys.platform", platform)
     expected = Path(folder).expanduser() / "claude_desktop_config.json"
-    assert install.config_path(environ) == expected
+    assert DESKTOP.path(environ, project=False) == expected
 
 
 def test_unknown_client_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -244,3 +251,160 @@ def test_unknown_client_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
         install.main(["no-such-client"])
     assert left.value.code == 2
     assert "claude-desktop" in capsys.readouterr().err
+
+
+# Every program
+
+
+FULL = """{
+    // kept by hand
+    "inputs": [],
+    "SECTION": {
+        "files": { "command": "npx", "args": ["-y", "files"] }, // the files
+    },
+    "unknown": { "nested": [true, 1.5, null, "ö // no comment ,]"] },
+}
+"""
+
+
+@pytest.mark.parametrize("line", ["\n", "\r\n"])
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_full_file_gets_the_entry_and_is_then_as_before(
+    config: Path, name: str, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    section = PROGRAMS[name].section
+    before = existing(config, FULL.replace("SECTION", section).replace("\n", line))
+    assert install.main([name, "--config", str(config)]) == 0
+    held = parsed(config.read_bytes().decode())
+    entry = held[section].pop("leyr")
+    assert held == parsed(before.decode())
+    assert entry.pop("type", None) == ("stdio" if PROGRAMS[name].typed else None)
+    assert Path(entry["command"]).is_absolute()
+    for kept in before.decode().split(line):
+        assert kept in config.read_bytes().decode()
+    assert install.main([name, "--config", str(config), "--remove"]) == 0
+    assert parsed(config.read_bytes().decode()) == parsed(before.decode())
+    assert "// the files" in config.read_bytes().decode()
+    assert PROGRAMS[name].after in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_an_empty_place_gets_a_file_and_removing_leaves_no_entry(config: Path, name: str) -> None:
+    assert install.main([name, "--config", str(config)]) == 0
+    assert list(written(config)[PROGRAMS[name].section]) == ["leyr"]
+    assert install.main([name, "--config", str(config), "--remove"]) == 0
+    assert written(config) == {PROGRAMS[name].section: {}}
+
+
+def test_removing_what_is_not_there_changes_nothing(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = existing(config, json.dumps(OTHERS))
+    assert install.main(["cursor", "--config", str(config), "--remove"]) == 0
+    assert config.read_bytes() == before
+    assert "has no entry of this server; nothing was changed" in capsys.readouterr().out
+    assert len(list(config.parent.iterdir())) == 1
+
+
+def test_a_dry_run_says_what_would_change_without_secrets(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = {"command": "/old", "args": [], "env": {"LEYR_CLIENT_SECRET": SECRET}}
+    before = existing(config, json.dumps({"mcpServers": {"leyr": old}}))
+    for name, value in (
+        ("LEYR_CLIENT_ID", "c"),
+        ("LEYR_CLIENT_SECRET", SECRET),
+        ("LEYR_EMR", "webdoc"),
+    ):
+        monkeypatch.setenv(name, value)
+    assert install.main(["claude-desktop", "--config", str(config), "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"Would have replaced 'leyr' in {config}.")
+    assert '-   "command": "/old",' in said
+    assert SECRET not in said
+    assert config.read_bytes() == before
+    assert len(list(config.parent.iterdir())) == 1
+
+
+def test_json_tells_what_was_done_without_secrets(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in (
+        ("LEYR_CLIENT_ID", "c"),
+        ("LEYR_CLIENT_SECRET", SECRET),
+        ("LEYR_EMR", "webdoc"),
+    ):
+        monkeypatch.setenv(name, value)
+    existing(config, "{}")
+    assert install.main(["vscode", "--config", str(config), "--json"]) == 0
+    said = capsys.readouterr().out
+    told = json.loads(said)
+    assert (told["path"], told["changed"], told["before"]) == (str(config), True, None)
+    assert Path(told["backup"]).read_text() == "{}"
+    assert told["entry"]["env"]["LEYR_CLIENT_SECRET"] == "<secret>"
+    assert SECRET not in said
+    existing(config.parent / "bad" / "f.json", "[]")
+    assert install.main(["vscode", "--config", str(config.parent / "bad/f.json"), "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["message"].endswith("Nothing was changed.")
+
+
+def test_a_file_that_another_program_writes_meanwhile_is_not_overwritten(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    existing(config, "{}")
+    real = os.fsync
+
+    def meanwhile(handle: int) -> None:
+        real(handle)
+        config.write_text('{"theirs": 1}')
+
+    monkeypatch.setattr(os, "fsync", meanwhile)
+    with pytest.raises(ConfigError, match="changed by another program"):
+        install.write(config, NEW, program=DESKTOP)
+    assert config.read_text() == '{"theirs": 1}'
+    assert [path.name for path in config.parent.iterdir()] == [config.name]
+
+
+@pytest.mark.parametrize(
+    ("name", "environ", "path"),
+    [
+        ("claude-code", {}, "~/.claude.json"),
+        ("claude-code", {"CLAUDE_CONFIG_DIR": "/x/claude"}, "/x/claude/.claude.json"),
+        ("cursor", {}, "~/.cursor/mcp.json"),
+        ("vscode", {}, "~/.config/Code/User/mcp.json"),
+    ],
+)
+def test_each_program_has_its_place(name: str, environ: dict[str, str], path: str) -> None:
+    assert PROGRAMS[name].path(environ, project=False) == Path(path).expanduser()
+
+
+def test_a_project_has_its_own_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, place in (
+        ("claude-code", ".mcp.json"),
+        ("cursor", ".cursor/mcp.json"),
+        ("vscode", ".vscode/mcp.json"),
+    ):
+        assert install.main([name, "--project"]) == 0
+        assert (tmp_path / place).exists()
+    assert install.main(["claude-desktop", "--project"]) == 2
+    assert "no configuration of a project" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+async def test_the_command_that_was_written_starts_from_any_folder(
+    tmp_path: Path, name: str, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = Path(sys.executable).with_name("leyr-mcp")
+    if command.exists():  # else the module is named
+        monkeypatch.setattr(sys, "argv", [str(command)])
+    monkeypatch.setenv("LEYR_MCP_STATE_DIR", str(tmp_path / "state"))
+    assert install.main([name, "--config", str(config)]) == 0
+    entry = written(config)[PROGRAMS[name].section]["leyr"]
+    server = StdioServerParameters(
+        command=entry["command"], args=entry["args"], env=entry["env"], cwd="/"
+    )
+    async with Client(stdio_client(server)) as client:
+        assert len((await client.list_tools()).tools) == 17
