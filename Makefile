@@ -6,7 +6,7 @@ SPREAD := -n auto --maxprocesses 4 --dist worksteal
 # Bytecode is part of a quick start; never inherit a switch that leaves it out.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test check format lint types imports docs snap coverage wheel outside bench soak sandbox lock clean
+.PHONY: setup demo test check format lint types imports docs bundle snap coverage wheel outside bench soak sandbox lock clean
 
 setup: $(VENV)/.project
 
@@ -42,6 +42,7 @@ lint: setup
 	@$(VENV)/bin/ruff check .
 	@$(PY) dev/sizes.py
 	@$(PY) dev/docs.py --check
+	@$(PY) dev/manifests.py --check
 
 types: setup
 	@$(VENV)/bin/mypy
@@ -61,6 +62,11 @@ outside: setup
 
 docs: setup
 	@$(PY) dev/docs.py
+	@$(PY) dev/manifests.py
+
+bundle: setup
+	@tests/outside/setup.sh
+	@$(PY) dev/bundle.py
 
 snap: setup
 	@SNAPSHOT=write $(PY) -m pytest -q tests/contract tests/tools

@@ -10,7 +10,7 @@ COMMANDS = {
     "serve": "Serve over stdio (also without any command).",
     "demo": "Show a visit, as a real client against the sandbox.",
     "doctor": "Check settings, connection, credentials and care units.",
-    "install": "Connect Claude Desktop.",
+    "install": "Connect Claude Desktop, Claude Code, Cursor or VS Code.",
     "tools": "List the tools that are offered.",
     "drafts": "List what waits for approval, is under way, or needs a person.",
     "approve": "Read drafts and have them filed, or decline them.",
