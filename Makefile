@@ -69,8 +69,8 @@ bundle: setup
 	@$(PY) dev/bundle.py
 
 snap: setup
-	@SNAPSHOT=write $(PY) -m pytest -q tests/contract tests/tools
-	@git --no-pager diff --stat -- tests/snapshots
+	@SNAPSHOT=write $(PY) -m pytest -q tests/contract tests/tools tests/practice
+	@git --no-pager diff --stat -- tests/snapshots tests/practice
 
 bench: setup
 	@$(PY) -m bench.run

@@ -105,11 +105,27 @@ def record_systems() -> str:
     return "\n".join(rows)
 
 
+def practice() -> str:
+    """Return the table of the practice questions."""
+    rows = ["| Question | What is expected | Calls | Bytes to the tools | Bytes from them |"]
+    rows.append("|---|---|---:|---:|---:|")
+    totals = [0, 0, 0]
+    for path in sorted((ROOT / "tests/practice/questions").glob("*.md")):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        counts = [int(n.replace(",", "")) for n in re.findall(r"[\d,]*\d", lines[-1])]
+        totals = [one + other for one, other in zip(totals, counts, strict=True)]
+        link = f"[{lines[0][2:]}](../tests/practice/questions/{path.name})"
+        rows.append(f"| {link} | {lines[2]} | {' | '.join(f'{n:,}' for n in counts)} |")
+    rows.append(f"| **{len(rows) - 2} questions** | | {' | '.join(f'**{n:,}**' for n in totals)} |")
+    return "\n".join(rows)
+
+
 PARTS = {
     "README.md": {"tools": tools_short, "settings": settings},
     "docs/tools.md": {"tools": tools_long},
     "docs/documents.md": {"unfit": unfit},
     "docs/errors.md": {"errors": errors},
+    "docs/practice.md": {"practice": practice},
     "docs/record-systems.md": {"record-systems": record_systems},
 }
 
