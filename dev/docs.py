@@ -6,10 +6,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+from contextlib import redirect_stdout, suppress
+from importlib import import_module
+from io import StringIO
 from pathlib import Path
 
+from leyr_mcp.server.__main__ import COMMANDS
 from leyr_mcp.server.ehr.capabilities import EMRS
 from leyr_mcp.server.errors import CODES
 from leyr_mcp.server.files.verdict import UNFIT
@@ -120,8 +125,23 @@ def practice() -> str:
     return "\n".join(rows)
 
 
+def commands() -> str:
+    """Return what each command says of itself."""
+    os.environ["COLUMNS"] = "100"
+    parts = []
+    for name, told in COMMANDS.items():
+        said = StringIO()
+        with redirect_stdout(said), suppress(SystemExit):
+            import_module(f"leyr_mcp.server.cli.{name}").main(["--help"])
+        parts += [f"## `leyr-mcp {name}`", "", told, "", "```text", said.getvalue().rstrip()]
+        parts += ["```", ""]
+    return "\n".join(parts).rstrip()
+
+
 PARTS = {
     "README.md": {"tools": tools_short, "settings": settings},
+    "docs/commands.md": {"commands": commands},
+    "docs/settings.md": {"settings": settings},
     "docs/tools.md": {"tools": tools_long},
     "docs/documents.md": {"unfit": unfit},
     "docs/errors.md": {"errors": errors},

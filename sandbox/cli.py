@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import json
 import os
 import signal
 import sqlite3
@@ -55,21 +56,25 @@ async def _serve(sandbox: Sandbox, options: argparse.Namespace) -> int:
             async with serving(sandbox, options.port, options.host) as origin:
                 for fault in options.fault:
                     sandbox.control.faults.add(fault)
-                _announce(sandbox, origin)
+                _announce(sandbox, origin, as_json=options.json)
                 await stop.wait()
         except OSError as error:
             return _fail(f"Port {options.port} cannot be used: {os.strerror(error.errno or 0)}.")
     return 0
 
 
-def _announce(sandbox: Sandbox, origin: str) -> None:
+def _announce(sandbox: Sandbox, origin: str, *, as_json: bool) -> None:
     settings = {
         "LEYR_BASE_URL": f"{origin}/api",
         "LEYR_CLIENT_ID": sandbox.client_id,
         "LEYR_CLIENT_SECRET": sandbox.client_secret,
         "LEYR_EMR": sandbox.emr,
     }
-    sys.stdout.write(" ".join(f"{name}={quote(value)}" for name, value in settings.items()) + "\n")
+    if as_json:
+        sys.stdout.write(json.dumps(settings, indent=2) + "\n")
+    else:
+        pairs = (f"{name}={quote(value)}" for name, value in settings.items())
+        sys.stdout.write(" ".join(pairs) + "\n")
     sys.stdout.flush()
 
 
@@ -126,6 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--now", type=_moment, metavar="ISO", help="stop the clock at this time")
     parser.add_argument("--client-id", default="sandbox", help="accepted id (%(default)s)")
     parser.add_argument("--client-secret", default="sandbox", help="accepted secret (%(default)s)")
+    parser.add_argument("--json", action="store_true", help="the settings to use it as JSON")
     return parser
 
 

@@ -37,10 +37,7 @@ def main() -> int:
     if argv and not argv[0].startswith("-"):
         command, argv = argv[0], argv[1:]
     if command not in COMMANDS:
-        sys.stderr.write(
-            f"leyr-mcp: there is no command {command!r}; leyr-mcp --help lists them.\n"
-        )
-        return 2
+        return _unknown(command)
     return _run(command, argv)
 
 
@@ -57,6 +54,17 @@ def _run(command: str, argv: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     return result
+
+
+def _unknown(command: str) -> int:
+    from difflib import get_close_matches  # noqa: PLC0415 - for this alone
+
+    near = get_close_matches(command, COMMANDS, 1)
+    meant = f" Did you mean {near[0]}?" if near else ""
+    sys.stderr.write(
+        f"leyr-mcp: there is no command {command!r}.{meant} leyr-mcp --help lists them.\n"
+    )
+    return 2
 
 
 def _help() -> int:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Sequence
 
 from leyr_mcp.server.cli import shown, typed
@@ -15,9 +13,9 @@ from leyr_mcp.server.cli.desk import (
     UsageError,
     ended,
     opened,
-    say,
     screen,
 )
+from leyr_mcp.server.cli.parsing import Parser, fail, write
 from leyr_mcp.server.cli.terminal import Screen
 from leyr_mcp.server.cli.typed import NoTerminalError
 from leyr_mcp.server.errors import InputError
@@ -41,13 +39,12 @@ def main(argv: list[str]) -> int:
     return ended(lambda: _run(options))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="leyr-mcp approve",
-        description="Read drafts in full, and have them filed.",
+def _parser() -> Parser:
+    parser = Parser(
+        "approve",
+        "Read drafts in full, and have them filed.",
         epilog="What was read is what is filed: a draft that changes meanwhile stays. Answering no "
         "leaves a draft as it is.",
-        allow_abbrev=False,
     )
     parser.add_argument("draft_ids", nargs="*", metavar="DRAFT_ID")
     parser.add_argument(
@@ -64,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--yes", action="store_true", help="ask nothing; in the sandbox, or to decline"
     )
-    parser.add_argument("--json", action="store_true", help="what became of them, as JSON")
+    parser.add_json("what became of them")
     return parser
 
 
@@ -78,7 +75,7 @@ def _run(options: argparse.Namespace) -> int:
             return _told(out, [], options)
         chosen = _read(office, out, entries, options) if asks else _unseen(entries, options)
         if not chosen:
-            return say("Nothing was filed." if not options.decline else "Nothing was declined.", 1)
+            return fail("Nothing was filed." if not options.decline else "Nothing was declined.", 1)
         person = _person(office, chosen, options)
         if options.decline:
             return _declined(office, out, chosen, person, options)
@@ -238,4 +235,4 @@ def _print(results: Sequence[Filed]) -> None:
         "results": [result.as_dict() for result in results],
         "filed": sum(result.done for result in results),
     }
-    sys.stdout.write(json.dumps(found, indent=2) + "\n")
+    write(found)

@@ -16,7 +16,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from leyr_mcp.server.cli.terminal import Screen
+from leyr_mcp.server.cli.parsing import Parser, fail, write
+from leyr_mcp.server.cli.terminal import Screen, progress
 from leyr_mcp.server.ehr.identifiers import parse_patient
 from leyr_mcp.server.errors import ConfigError, InputError, StorageError
 from leyr_mcp.server.filing.audit import FAILED, OK, About, AuditTrail, Reader, Who, local_user
@@ -58,22 +59,29 @@ def main(argv: list[str], *, open_store: Callable[[Settings], Opened] | None = N
         opened = (open_store or _store)(settings)
         return asyncio.run(_run(options, settings, opened))
     except (ConfigError, InputError) as exc:
-        return _say(exc.message, 2)
+        return fail(exc.message, 2)
     except StorageError as exc:
-        return _say(exc.message, 1)
+        return fail(exc.message, 1)
     except FileExistsError:
-        return _say("The file of --out exists already; it is left as it is.", 2)
+        return fail("The file of --out exists already; it is left as it is.", 2)
     except OSError:
-        return _say("The file of --out cannot be written.", 2)
+        return fail("The file of --out cannot be written.", 2)
     except _NothingYetError:
-        Screen(sys.stdout).paragraph("Nothing has been recorded here yet.")
+        if options.json:
+            write({"intact": True, "events": 0} if options.action == "verify" else {"events": []})
+        else:
+            Screen(sys.stdout).paragraph("Nothing has been recorded here yet.")
         return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="leyr-mcp audit", allow_abbrev=False)
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    actions.add_parser("verify", help="prove that nothing was changed, taken out or put in")
+def _parser() -> Parser:
+    parser = Parser("audit", "Prove, export or search the audit trail.")
+    actions = parser.add_subparsers(
+        dest="action", required=True, metavar="ACTION", parser_class=argparse.ArgumentParser
+    )
+    verify = actions.add_parser(
+        "verify", help="prove that nothing was changed, taken out or put in"
+    )
     export = actions.add_parser("export", help="write all events, one a line")
     export.add_argument("--format", choices=["jsonl", "fhir"], default="jsonl")
     export.add_argument("--with-patients", action="store_true", help="name the patients")
@@ -85,12 +93,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PATIENT_ID",
         help="as in calls, for example se_personal_number:...; further ids of the same patient",
     )
+    for action in (verify, export, patient):
+        told = "failures" if action is export else "what was found"
+        action.add_argument("--json", action="store_true", help=f"{told} as JSON")
     return parser
-
-
-def _say(text: str, code: int) -> int:
-    sys.stderr.write(f"leyr-mcp: {text}\n")
-    return code
 
 
 def _patients(given: list[str], settings: Settings) -> list[str]:
@@ -123,31 +129,41 @@ async def _run(options: argparse.Namespace, settings: Settings, opened: Opened) 
         )
         who = Who(subject=local_user(), client="leyr-mcp audit")
         if options.action == "verify":
-            return await _verify(opened, trail, who)
+            return await _verify(options, opened, trail, who)
         reader = Reader(opened.store, opened.keys)
         if options.action == "export":
             await _export(options, reader, trail, who)
         else:
-            await _of_patient(options.patients, settings, reader, trail, who)
+            await _of_patient(options, settings, reader, trail, who)
         return 0
     finally:
         await opened.store.close()
 
 
-async def _verify(opened: Opened, trail: AuditTrail, who: Who) -> int:
+async def _verify(options: argparse.Namespace, opened: Opened, trail: AuditTrail, who: Who) -> int:
     problem = None
     head = None
     try:
         head = chain.read_head(opened.head, opened.keys)  # before the links: a chain grows
     except StorageError as exc:
         problem = exc.message
-    verdict = await verify_store(opened.store, opened.keys, head)
+    with progress("events read") as step:
+        verdict = await verify_store(opened.store, opened.keys, head, step)
     if head is None and problem is None and verdict.count:
         problem = "The record of the last event, kept beside the database, is missing."
-    _show(verdict, problem)
+    if options.json:
+        write(_as_dict(verdict, problem))
+    else:
+        _show(verdict, problem)
     broken = bool(problem) or not verdict.intact
     await trail.append(trail.local("verify", who, error="internal" if broken else None))
     return 1 if broken else 0
+
+
+def _as_dict(verdict: Verdict, problem: str | None) -> dict[str, Any]:
+    found = [{"fault": f.fault, "seq": f.seq, "count": f.count} for f in verdict.findings]
+    intact = verdict.intact and problem is None
+    return {"intact": intact, "events": verdict.count, "problem": problem, "findings": found}
 
 
 def _show(verdict: Verdict, problem: str | None) -> None:
@@ -185,15 +201,21 @@ async def _write(options: argparse.Namespace, reader: Reader, out: TextIO) -> No
         from leyr_mcp.server.filing.fhir import audit_event  # noqa: PLC0415 - for this form alone
 
         as_fhir = audit_event
-    async for event in reader.events(with_patients=options.with_patients):
-        out.write(json.dumps(as_fhir(event), ensure_ascii=False) + "\n")
+    with progress("events written") as step:
+        async for event in reader.events(with_patients=options.with_patients):
+            out.write(json.dumps(as_fhir(event), ensure_ascii=False) + "\n")
+            step(1)
 
 
 async def _of_patient(
-    patients: list[str], settings: Settings, reader: Reader, trail: AuditTrail, who: Who
+    options: argparse.Namespace, settings: Settings, reader: Reader, trail: AuditTrail, who: Who
 ) -> None:
+    patients = options.patients
     about = About(patient=patients[0], object_type="audit-trail", purpose="HSYSADMIN")
     await trail.append(trail.local("read", who, about))
+    if options.json:
+        write({"events": [event async for event in reader.of_patient(patients)]})
+        return
     screen = Screen(sys.stdout)
     shown = await _list(screen, reader.of_patient(patients), settings)
     screen.line()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import base64
 import json
@@ -18,6 +17,7 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.types import CallToolResult, TextContent
 
+from leyr_mcp.server.cli.parsing import Parser, write
 from leyr_mcp.server.cli.terminal import Screen
 
 _SHOWN_LINES = 10
@@ -40,6 +40,18 @@ class Tally:
     received: int = 0
     waited_s: float = 0.0
     unexpected: list[str] = field(default_factory=list)
+    steps: list[dict[str, Any]] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for programs."""
+        return {
+            "ok": not self.unexpected,
+            "calls": self.calls,
+            "bytes_to_tools": self.sent,
+            "bytes_from_tools": self.received,
+            "unexpected": self.unexpected,
+            "steps": self.steps,
+        }
 
 
 class Terminal:
@@ -111,6 +123,8 @@ class Visit:
         tally.sent += len(json.dumps(arguments))
         tally.received += len(text.encode())
         tally.waited_s += took
+        step = {"tool": name, "refused": bool(result.is_error), "bytes": len(text.encode())}
+        tally.steps.append({**step, "ms": round(took * 1000)})
         if bool(result.is_error) is not refused:
             tally.unexpected.append(name)
 
@@ -143,12 +157,14 @@ def _brief(value: Any) -> str:
 
 def main(argv: list[str]) -> int:
     """Play the visit; exit code 1 if anything went otherwise than it should."""
-    parser = argparse.ArgumentParser(prog="leyr-mcp demo", allow_abbrev=False)
-    parser.parse_args(argv)
-    return asyncio.run(_demo(Screen(sys.stdout)))
+    parser = Parser("demo", "Show a visit, as a real client against the sandbox.")
+    parser.add_json("each call and the sum")
+    options = parser.parse_args(argv)
+    screen = Screen(sys.stderr if options.json else sys.stdout)
+    return asyncio.run(_demo(screen, as_json=options.json))
 
 
-async def _demo(screen: Screen) -> int:
+async def _demo(screen: Screen, *, as_json: bool) -> int:
     with tempfile.TemporaryDirectory(prefix="leyr-mcp-demo-") as folder:
         env = {
             name: os.environ[name] for name in ("PATH", "HOME", "SYSTEMROOT") if name in os.environ
@@ -185,6 +201,8 @@ async def _demo(screen: Screen) -> int:
             )
             visit = Visit(client, screen, Terminal(screen, env))
             await _play(visit)
+        if as_json:
+            write(visit.tally.as_dict())
         return _sum_up(screen, visit.tally)
 
 

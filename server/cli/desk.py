@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from leyr_mcp.server import logs
 from leyr_mcp.server.app import App, build
 from leyr_mcp.server.cli import typed
+from leyr_mcp.server.cli.parsing import fail
 from leyr_mcp.server.cli.terminal import Screen
 from leyr_mcp.server.cli.typed import NoTerminalError
 from leyr_mcp.server.errors import ConfigError, InputError, LeyrMcpError
@@ -238,21 +239,15 @@ def ended(work: Callable[[], int]) -> int:
     try:
         return work()
     except (ConfigError, UsageError, NoTerminalError) as exc:
-        return say(str(exc), 2)
+        return fail(str(exc), 2)
     except NotRecognisedError as exc:
-        return say(f"{exc} Nothing was filed.", 1)
+        return fail(f"{exc} Nothing was filed.", 1, name="not_recognised")
     except EOFError:
-        return say("The input ended too early. Nothing was filed.", 1)
+        return fail("The input ended too early. Nothing was filed.", 1)
     except UnicodeError:  # its own text repeats a part of what was typed
-        return say("What was typed is no text in this terminal's encoding.", 1)
+        return fail("What was typed is no text in this terminal's encoding.", 1)
     except LeyrMcpError as exc:
-        return say(exc.message, 1)
-
-
-def say(text: str, code: int) -> int:
-    """Write one sentence to stderr, and return the exit code."""
-    sys.stderr.write(f"leyr-mcp: {text}\n")
-    return code
+        return fail(exc.message, 1, name=exc.code)
 
 
 def screen(*, as_json: bool) -> Screen:

@@ -5,9 +5,7 @@ Each check says what it saw and what to do.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import os
 import sys
 from collections.abc import Mapping
@@ -17,6 +15,7 @@ from typing import Literal
 
 from leyr_mcp.server import VERSION, logs
 from leyr_mcp.server.app import App, build
+from leyr_mcp.server.cli.parsing import Parser, write
 from leyr_mcp.server.cli.terminal import Screen
 from leyr_mcp.server.ehr.capabilities import Capabilities
 from leyr_mcp.server.errors import ConfigError, LeyrMcpError
@@ -47,8 +46,8 @@ def main(argv: list[str]) -> int:
 
     Exit code 0 when nothing failed, 1 when something did, 2 for a wrong setting.
     """
-    parser = argparse.ArgumentParser(prog="leyr-mcp doctor", allow_abbrev=False)
-    parser.add_argument("--json", action="store_true", help="the checks as JSON")
+    parser = Parser("doctor", "Check settings, connection, credentials and care units.")
+    parser.add_json("the checks")
     options = parser.parse_args(argv)
     logs.configure("ERROR")
     try:
@@ -255,7 +254,7 @@ def _show(checks: list[Check], counts: Mapping[State, int] | None, *, as_json: b
             "checks": [asdict(check) for check in checks],
             "drafts": None if counts is None else _waiting(counts),
         }
-        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        write(found)
         return
     screen = Screen(sys.stdout)
     marks = {"ok": screen.good("ok  "), "note": screen.warn("note"), "fail": screen.bad("FAIL")}

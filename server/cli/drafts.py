@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from contextlib import suppress
 from typing import Any, get_args
 
 from leyr_mcp.server.cli import shown
 from leyr_mcp.server.cli.desk import Office, UsageError, ended, opened
+from leyr_mcp.server.cli.parsing import Parser, write
 from leyr_mcp.server.cli.terminal import Screen
 from leyr_mcp.server.ehr.identifiers import PatientRef
 from leyr_mcp.server.errors import InputError, LeyrMcpError
@@ -27,14 +27,10 @@ def main(argv: list[str]) -> int:
 
     Exit code 0 when they are listed, 1 when they cannot be read, 2 for a wrong setting or option.
     """
-    parser = argparse.ArgumentParser(
-        prog="leyr-mcp drafts",
-        description="List what waits for approval, is under way, or needs a person.",
-        allow_abbrev=False,
-    )
+    parser = Parser("drafts", "List what waits for approval, is under way, or needs a person.")
     parser.add_argument("--all", action="store_true", help="also what is filed or given up")
     parser.add_argument("--patient", metavar="PATIENT_ID", help="of this patient, as in calls")
-    parser.add_argument("--json", action="store_true", help="the list as JSON")
+    parser.add_json("the list")
     options = parser.parse_args(argv)
     return ended(lambda: _run(options))
 
@@ -91,7 +87,7 @@ async def _of_patient(office: Office, states: tuple[State, ...], ref: PatientRef
 def _print(office: Office, entries: list[Entry], left_out: int) -> None:
     found = [_as_dict(office, entry) for entry in entries]
     whole = {"drafts": found, "not_shown": left_out}
-    sys.stdout.write(json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
+    write(whole)
 
 
 def _as_dict(office: Office, entry: Entry) -> dict[str, Any]:

@@ -24,9 +24,9 @@ from leyr_mcp.server.cli.desk import (
     UsageError,
     ended,
     opened,
-    say,
     screen,
 )
+from leyr_mcp.server.cli.parsing import Parser, fail, write
 from leyr_mcp.server.filing.asking import Caller
 from leyr_mcp.server.filing.entries import UNSENT
 from leyr_mcp.tools.catalog import TOOLS
@@ -57,14 +57,13 @@ def main(argv: list[str]) -> int:
     return ended(lambda: _run(options))
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     names = [tool.name for tool in TOOLS if _drafts(tool)]
-    parser = argparse.ArgumentParser(
-        prog="leyr-mcp file",
-        description="Draft what a JSON file holds: the arguments of a tool, or an object with "
-        '"tool" and "arguments".',
+    parser = Parser(
+        "file",
+        'Draft what a JSON file holds: the arguments of a tool, or an object with "tool" and '
+        '"arguments".',
         epilog=f"Tools: {', '.join(names)}.",
-        allow_abbrev=False,
     )
     parser.add_argument("file", metavar="FILE", help="the file; - reads stdin")
     parser.add_argument("--tool", choices=names, metavar="TOOL", help=f"else {_USUAL}")
@@ -75,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         help="approve it at once: the first line of stdin is the approver's passphrase",
     )
     parser.add_argument("--yes", action="store_true", help="approve it at once, in the sandbox")
-    parser.add_argument("--json", action="store_true", help="the answer as JSON")
+    parser.add_json("the answer")
     return parser
 
 
@@ -180,7 +179,7 @@ def _approve(
     entry = office.run(office.desk.entry(str(answer["draft_id"])))
     if entry.draft.state in UNSENT and entry.shown.blocked:
         _print(result, as_json=as_json)
-        return say(
+        return fail(
             "A check says that a person must look at it, so it was not approved. It waits: "
             f"leyr-mcp approve {entry.id}",
             1,
@@ -199,7 +198,7 @@ def _approve(
 def _told(filed: Filed, answer: dict[str, Any], *, as_json: bool) -> int:
     if as_json:
         already = {"already_filed": answer["already_filed"], "checks": answer["checks"]}
-        _write({**filed.as_dict(), **already})
+        write({**filed.as_dict(), **already})
     else:
         shown.outcome(screen(as_json=False), filed)
     return 0 if filed.done else 1
@@ -207,24 +206,20 @@ def _told(filed: Filed, answer: dict[str, Any], *, as_json: bool) -> int:
 
 def _failed(result: CallToolResult, *, as_json: bool) -> int:
     if as_json:
-        _write({"error": (result.meta or {}).get(ERROR_META)})
+        write({"error": (result.meta or {}).get(ERROR_META)})
         return 1
-    return say(_text(result), 1)
+    return fail(_text(result), 1)
 
 
 def _print(result: CallToolResult, *, as_json: bool) -> None:
     if as_json:
-        _write(result.structured_content or {})
+        write(result.structured_content or {})
     else:
         screen(as_json=False).line(_text(result))
 
 
 def _text(result: CallToolResult) -> str:
     return "\n".join(block.text for block in result.content if isinstance(block, TextContent))
-
-
-def _write(found: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
 
 
 def _code(answer: dict[str, Any]) -> int:

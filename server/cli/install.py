@@ -5,7 +5,6 @@ Whatever else is in the file stays as it is, to the byte; the file as it was is 
 
 from __future__ import annotations
 
-import argparse
 import difflib
 import json
 import os
@@ -20,6 +19,8 @@ from typing import Any
 
 from leyr_mcp.server.cli.clients import PROGRAMS, Program
 from leyr_mcp.server.cli.jsonc import parsed, placed, without
+from leyr_mcp.server.cli.parsing import Parser, fail
+from leyr_mcp.server.cli.parsing import write as write_json
 from leyr_mcp.server.errors import ConfigError
 from leyr_mcp.server.settings import SETTINGS, load
 
@@ -71,22 +72,16 @@ def main(argv: list[str]) -> int:
         path = options.config or program.path(os.environ, project=options.project)
         done = write(path, new, program=program, dry=options.dry_run)
     except ConfigError as exc:
-        return _failed(exc, as_json=options.json)
+        return fail(exc.message, 2, name=exc.code)
     if options.json:
-        sys.stdout.write(
-            json.dumps({**done.as_dict(), "dry_run": options.dry_run}, indent=2) + "\n"
-        )
+        write_json({**done.as_dict(), "dry_run": options.dry_run})
     else:
         _tell(program, done, dry=options.dry_run)
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="leyr-mcp install",
-        description="Add this server to a client's configuration, or take it out again.",
-        allow_abbrev=False,
-    )
+def _parser() -> Parser:
+    parser = Parser("install", "Add this server to a client's configuration, or take it out again.")
     parser.add_argument("client", choices=list(PROGRAMS), help="what to connect")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--print", action="store_true", help="print the entry, change nothing")
@@ -97,17 +92,8 @@ def _parser() -> argparse.ArgumentParser:
         "--project", action="store_true", help="the configuration of the project in this folder"
     )
     where.add_argument("--config", type=Path, metavar="FILE", help="a file in another place")
-    parser.add_argument("--json", action="store_true", help="tell it as JSON")
+    parser.add_json("what was done")
     return parser
-
-
-def _failed(exc: ConfigError, *, as_json: bool) -> int:
-    if as_json:
-        told = {"error": {"code": exc.code, "message": exc.message}}
-        sys.stdout.write(json.dumps(told, indent=2) + "\n")
-    else:
-        sys.stderr.write(f"leyr-mcp: {exc.message}\n")
-    return 2
 
 
 def _print(program: Program, new: Entry | None) -> None:

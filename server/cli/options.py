@@ -18,9 +18,10 @@ def with_choice(argv: list[str], settings: Settings, command: str) -> Choice:
     choice = choice_of(settings)
     if not argv:
         return choice
-    import argparse  # noqa: PLC0415 - a start without options does without it
+    # A start without options does without it.
+    from leyr_mcp.server.cli.parsing import Parser  # noqa: PLC0415
 
-    parser = argparse.ArgumentParser(prog=f"leyr-mcp {command}", allow_abbrev=False)
+    parser = Parser(command, "Serve over stdio.")
     add_choice(parser)
     return chosen(parser.parse_args(argv), choice)
 

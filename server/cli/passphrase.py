@@ -5,10 +5,10 @@ It is typed without being shown, or read from stdin; never an argument or a sett
 
 from __future__ import annotations
 
-import argparse
 import sys
 
 from leyr_mcp.server.cli import typed
+from leyr_mcp.server.cli.parsing import Parser, fail, write
 from leyr_mcp.server.cli.terminal import Screen
 from leyr_mcp.server.cli.typed import NoTerminalError
 from leyr_mcp.server.errors import ConfigError, InputError, LeyrMcpError
@@ -27,40 +27,38 @@ def main(argv: list[str]) -> int:
 
     Exit code 0 when it is set, 1 when it was refused, 2 for a wrong setting or no terminal.
     """
-    parser = argparse.ArgumentParser(
-        prog="leyr-mcp passphrase",
-        description="Set or change what approving asks for.",
-        epilog=_FORGOTTEN,
-        allow_abbrev=False,
-    )
+    parser = Parser("passphrase", "Set or change what approving asks for.", epilog=_FORGOTTEN)
     parser.add_argument(
         "--stdin",
         action="store_true",
         help="read it from stdin, one line; to change it, the old one first on a line of its own",
     )
     parser.add_argument("--name", help="your name, as approvals and the audit trail show it")
+    parser.add_json("whose it is")
     options = parser.parse_args(argv)
     try:
         keeper = Passphrase(load().state_dir, clock=utc_now)
         found = (_from_stdin if options.stdin else _from_terminal)(keeper, options.name)
     except (ConfigError, NoTerminalError) as exc:
-        return _say(str(exc), 2)
+        return fail(str(exc), 2)
     except EOFError:
-        return _say("The input ended too early. Nothing was changed.", 1)
+        return fail("The input ended too early. Nothing was changed.", 1)
     except UnicodeError:  # its own text repeats a part of what was typed
-        return _say("What was typed is no text in this terminal's encoding.", 1)
+        return fail("What was typed is no text in this terminal's encoding.", 1)
     except LeyrMcpError as exc:
-        return _say(f"{exc.message} Nothing was changed.", 1)
+        return fail(f"{exc.message} Nothing was changed.", 1)
+    return _told(found, as_json=options.json)
+
+
+def _told(found: Approver | Refused, *, as_json: bool) -> int:
     if isinstance(found, Refused):
-        return _say(f"{found.message} Nothing was changed.", 1)
-    screen = Screen(sys.stdout)
-    screen.paragraph(f"The passphrase is set. Approvals will name {found.name}.")
+        return fail(f"{found.message} Nothing was changed.", 1)
+    if as_json:
+        write({"approver": found.name})
+    else:
+        screen = Screen(sys.stdout)
+        screen.paragraph(f"The passphrase is set. Approvals will name {found.name}.")
     return 0
-
-
-def _say(text: str, code: int) -> int:
-    sys.stderr.write(f"leyr-mcp: {text}\n")
-    return code
 
 
 def _from_stdin(keeper: Passphrase, name: str | None) -> Approver | Refused:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from datetime import datetime
 from typing import Any
 
 from leyr_mcp.server.cli import shown, typed
 from leyr_mcp.server.cli.desk import Filed, Office, UsageError, ended, opened, screen
+from leyr_mcp.server.cli.parsing import Parser, write
 from leyr_mcp.server.cli.terminal import Screen
 from leyr_mcp.server.cli.typed import NoTerminalError
 from leyr_mcp.server.ehr.identifiers import check_opaque
@@ -29,11 +28,10 @@ def main(argv: list[str]) -> int:
     return ended(lambda: _run(options))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="leyr-mcp resolve",
-        description="Decide on a draft that needs a person; without an option, show what is known.",
-        allow_abbrev=False,
+def _parser() -> Parser:
+    parser = Parser(
+        "resolve",
+        "Decide on a draft that needs a person; without an option, show what is known.",
     )
     parser.add_argument("draft_id", metavar="DRAFT_ID")
     ways = parser.add_mutually_exclusive_group()
@@ -49,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="for scripts: the first line of stdin is the passphrase",
     )
-    parser.add_argument("--json", action="store_true", help="what is known or came of it, as JSON")
+    parser.add_json("what is known or came of it")
     return parser
 
 
@@ -63,7 +61,7 @@ def _run(options: argparse.Namespace) -> int:
             raise InputError(f"That draft needs nobody: {STATE_NAMES[entry.draft.state]}.")
         decides = record_id is not None or options.send_again or options.drop
         if not decides and options.json:
-            _print(_known(entry, office))
+            write(_known(entry, office))
             return 0
         out = screen(as_json=options.json)
         if not (decides and options.passphrase_stdin):
@@ -94,7 +92,7 @@ def _decide(
     else:
         result = office.run(_drop(office, entry, person))
     if options.json:
-        _print(result.as_dict())
+        write(result.as_dict())
     else:
         out.line()
         shown.outcome(out, result)
@@ -202,7 +200,3 @@ def _sent(entry: Entry, office: Office) -> str:
 
 def _time(moment: datetime | None, office: Office) -> str | None:
     return None if moment is None else iso(moment, office.settings.timezone)
-
-
-def _print(found: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")

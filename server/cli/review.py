@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import signal
 import sys
 import webbrowser
 from contextlib import suppress
+from typing import Any
 
 from leyr_mcp.server import logs
 from leyr_mcp.server.app import App, build
+from leyr_mcp.server.cli.parsing import Parser, fail, write
 from leyr_mcp.server.cli.terminal import Screen
 from leyr_mcp.server.errors import ConfigError, LeyrMcpError
 from leyr_mcp.server.settings import load
@@ -25,34 +26,30 @@ def main(argv: list[str]) -> int:
     Exit code 0 when it was ended, 1 when it could not be served or there is no such draft, 2 for a
     wrong setting.
     """
-    parser = argparse.ArgumentParser(prog="leyr-mcp review", allow_abbrev=False)
+    parser = Parser("review", "Review and approve drafts on a page in the browser.")
     parser.add_argument("draft_id", nargs="?", metavar="DRAFT_ID", help="the draft to show first")
     parser.add_argument(
         "--port", type=_port, default=0, metavar="N", help="the port on this machine; else any"
     )
     parser.add_argument("--no-open", action="store_true", help="only print the address")
+    parser.add_json("the address")
     options = parser.parse_args(argv)
     try:
         settings = load()
         logs.configure(settings.log_level)
         app = build(settings)
     except ConfigError as exc:
-        return _say(exc.message, 2)
+        return fail(exc.message, 2)
     if settings.read_only:
-        return _say("LEYR_MCP_READ_ONLY is set, so nothing is filed.", 2)
+        return fail("LEYR_MCP_READ_ONLY is set, so nothing is filed.", 2)
     opens = not options.no_open and sys.stdout is not None and sys.stdout.isatty()
     try:
-        asyncio.run(_serve(app, options.draft_id, options.port, opens=opens))
+        asyncio.run(_serve(app, options, opens=opens))
     except LeyrMcpError as exc:
-        return _say(exc.message, 1)
+        return fail(exc.message, 1)
     except OSError:
-        return _say("The page cannot be served: the port is taken or not allowed.", 1)
+        return fail("The page cannot be served: the port is taken or not allowed.", 1)
     return 0
-
-
-def _say(text: str, code: int) -> int:
-    sys.stderr.write(f"leyr-mcp: {text}\n")
-    return code
 
 
 def _port(text: str) -> int:
@@ -62,15 +59,19 @@ def _port(text: str) -> int:
     return port
 
 
-async def _serve(app: App, draft_id: str | None, port: int, *, opens: bool) -> None:
+async def _serve(app: App, options: Any, *, opens: bool) -> None:
     """Serve the page and file what is approved, until the person ends it."""
+    draft_id = options.draft_id
     try:
         if draft_id is not None:
             await app.desk().entry(draft_id)
         await app.desk().start()
-        await app.page().start(port)
+        await app.page().start(options.port)
         url = await app.page().url(draft_id)
-        _tell(app, url or "")
+        if options.json:
+            write({"url": url})
+        else:
+            _tell(app, url or "")
         if opens:
             await asyncio.to_thread(webbrowser.open, url or "")
         await _ended()

@@ -7,11 +7,45 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import textwrap
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 _MOST = 100
+_OFTEN_S = 0.2
+_QUICK_S = 1.0
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int], None]]:
+    """Yield what counts steps of long work; on a terminal a line of stderr shows how far it is.
+
+    Work that takes no time shows none, and nothing of the line is left behind.
+    """
+    if not sys.stderr.isatty():
+        yield lambda _count: None
+        return
+    done, began, shown = 0, time.monotonic(), 0.0
+
+    def step(count: int) -> None:
+        nonlocal done, shown
+        done += count
+        now = time.monotonic()
+        if now - shown < _OFTEN_S or now - began < _QUICK_S:
+            return
+        shown = now
+        sys.stderr.write(f"\r\x1b[K{done:,} {what}, {done / (now - began):,.0f} a second")
+        sys.stderr.flush()
+
+    try:
+        yield step
+    finally:
+        if shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
 
 
 class Screen:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 
 from leyr_mcp.server.app import build, choice_of
 from leyr_mcp.server.cli.options import add_choice, chosen
+from leyr_mcp.server.cli.parsing import Parser, fail, write
 from leyr_mcp.server.cli.terminal import Screen
 from leyr_mcp.server.errors import ConfigError
 from leyr_mcp.server.settings import load
@@ -17,9 +16,9 @@ from leyr_mcp.tools.toolsets import choose
 
 def main(argv: list[str]) -> int:
     """Print the tools, for people or as the JSON that a client would read."""
-    parser = argparse.ArgumentParser(prog="leyr-mcp tools", allow_abbrev=False)
+    parser = Parser("tools", "List the tools that are offered.")
     add_choice(parser)
-    parser.add_argument("--json", action="store_true", help="names and schemas as JSON")
+    parser.add_json("names and schemas")
     options = parser.parse_args(argv)
     try:
         settings = load()
@@ -27,13 +26,12 @@ def main(argv: list[str]) -> int:
         app = build(settings, choice, in_memory=True)
         specs = choose(choice, app.ehr.capabilities)
     except ConfigError as exc:
-        sys.stderr.write(f"leyr-mcp: {exc.message}\n")
-        return 2
+        return fail(exc.message, 2, name=exc.code)
     if options.json:
         listed = [
             entry_of(s).model_dump(mode="json", by_alias=True, exclude_none=True) for s in specs
         ]
-        sys.stdout.write(json.dumps(listed, indent=2, ensure_ascii=False) + "\n")
+        write(listed)
         return 0
     screen = Screen(sys.stdout)
     toolset = ""

@@ -7,7 +7,7 @@ in its second place then tells.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -238,9 +238,18 @@ def verify(links: Iterable[AuditRow], keys: Keys, head: chain.Head | None = None
     return verifier.verdict()
 
 
-async def verify_store(store: Store, keys: Keys, head: chain.Head | None = None) -> Verdict:
-    """Return whether the chain of a store is whole; read the head before, for a chain grows."""
+async def verify_store(
+    store: Store,
+    keys: Keys,
+    head: chain.Head | None = None,
+    step: Callable[[int], None] = lambda _count: None,
+) -> Verdict:
+    """Return whether the chain of a store is whole; read the head before, for a chain grows.
+
+    `step` is told how many events were read each time.
+    """
     verifier = Verifier(keys, head)
     async for page in pages(store):
         verifier.feed(page)
+        step(len(page))
     return verifier.verdict()

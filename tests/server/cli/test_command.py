@@ -105,8 +105,8 @@ def test_unknown_command_ends_with_exit_code_two(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(monkeypatch, "docter") == 2
-    said = "leyr-mcp: there is no command 'docter'; leyr-mcp --help lists them.\n"
-    assert capsys.readouterr() == ("", said)
+    said = "leyr-mcp: there is no command 'docter'. Did you mean doctor?"
+    assert capsys.readouterr() == ("", f"{said} leyr-mcp --help lists them.\n")
 
 
 def test_ctrl_c_ends_a_command_without_a_word(
