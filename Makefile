@@ -63,6 +63,7 @@ outside: setup
 docs: setup
 	@$(PY) dev/docs.py
 	@$(PY) dev/manifests.py
+	@$(PY) dev/website.py
 
 bundle: setup
 	@tests/outside/setup.sh

@@ -102,6 +102,9 @@ async function picture(name, of = page) {
   const { width } = of.viewportSize();
   const height = await of.evaluate(() => Math.ceil(document.querySelector("iframe").getBoundingClientRect().height));
   await of.setViewportSize({ width, height }); // a frame beyond the window is not drawn
+  const drawn = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  await of.evaluate(drawn);
+  await of.frames().at(-1).evaluate(drawn);
   await of.screenshot({ path: `${pictures}-${name}.png` });
 }
 const look = async (name) => {

@@ -30,7 +30,12 @@ const page = await opened();
 const button = (name) => page.getByRole("button", { name, exact: true });
 const card = (title) => page.locator("article", { has: page.getByRole("heading", { name: title }) });
 const passphrase = () => page.getByLabel(/^Passphrase of/);
-const picture = (name, of = page) => of.screenshot({ path: `${pictures}-${name}.png`, fullPage: true });
+async function picture(name, of = page) {
+  const { width } = of.viewportSize();
+  const end = () => Math.ceil(document.querySelector("main").getBoundingClientRect().bottom + scrollY + 32);
+  const clip = { x: 0, y: 0, width, height: await of.evaluate(end).catch(() => 900) };
+  await of.screenshot({ path: `${pictures}-${name}.png`, fullPage: true, clip });
+}
 const look = async (name, locator = page.locator("main")) => {
   seen.shown[name] = await locator.innerText();
 };

@@ -80,6 +80,16 @@ class Play:
         )
         return text
 
+    @property
+    def last(self) -> str:
+        """The latest answer, as it is written down."""
+        return self._same(self._texts[-1])
+
+    def real(self, text: str) -> str:
+        """Return a text with the drafts' own ids in the place of those that are written down."""
+        known = {written: draft for draft, written in self._drafts.items()}
+        return re.sub(r"\bd_\d+\b", lambda match: known[match.group()], text)
+
     def find(self, pattern: str) -> str:
         """Return what an earlier answer says, the latest first."""
         for text in reversed(self._texts):
