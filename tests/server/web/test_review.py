@@ -103,9 +103,9 @@ async def test_draft_is_shown_whole_and_its_text_to_the_byte() -> None:
 async def test_findings_say_how_grave_they_are() -> None:
     async with sandbox_desk() as desk, browser(desk) as web:
         found = await one(web, await desk.note("Ring [namn] om 19900602-2397."))
-    assert [(check["level"], check["mark"]) for check in found["checks"]] == [
-        ("block", "Look at this"),
-        ("block", "Look at this"),
+    assert [(check["level"], check["code"]) for check in found["checks"]] == [
+        ("block", "placeholder"),
+        ("block", "other_identifier"),
     ]
     assert all(check["message"].startswith("The text holds") for check in found["checks"])
 
