@@ -12,7 +12,11 @@ class Problem extends Error {
 const main = document.getElementById("main");
 const news = document.getElementById("news");
 const problem = document.getElementById("problem");
-const view = { turn: 0, mode: null, drafts: new Map(), timer: 0, over: false, inChat: false };
+const view = {
+  ...{ turn: 0, mode: null, drafts: new Map(), timer: 0, over: false, inChat: false },
+  // Whether this place may decide on a draft, and what it says where it may not any more.
+  ...{ decides: () => true, elsewhere: () => null },
+};
 
 // Text always goes in as text; nothing here reads HTML.
 function el(name, given = {}, ...children) {

@@ -10,7 +10,8 @@ function drawPanel() {
   const focused = view.panel.contains(document.activeElement);
   view.relabel = null;
   if (!waiting.length) {
-    const stuck = view.over || held().some((one) => one.draft.status.resolvable || one.stale || one.folded);
+    const unclear = (one) => one.draft.status.resolvable || one.stale || one.folded || isOpen(one);
+    const stuck = view.over || held().some(unclear);
     view.panel.replaceChildren(...(stuck ? [] : [nothingLeft()]));
     return;
   }

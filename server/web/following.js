@@ -55,6 +55,7 @@ async function reload(id) {
     if (turn !== view.turn) return;
     setMode(answer);
     Object.assign(view.drafts.get(id), { draft: answer.drafts[0], stale: false, editing: false, said: "" });
+    say("", "");
     drawAll();
     drawPanel();
     watch();

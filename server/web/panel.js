@@ -2,6 +2,7 @@
 
 const decided = new Map();
 const states = new Map();
+const versions = new Map();
 let toldModel = "";
 
 // What the assistant is told: which drafts, what was decided, where they stand; no word of them.
@@ -15,10 +16,13 @@ function remember(action, body, answer) {
     }
   } else if (action === "edit") {
     decided.set(body.draft_id, "edited");
+    versions.set(body.draft_id, answer.draft.status.version);
     states.set(body.draft_id, answer.draft.status.state);
   } else {
     for (const status of answer.states || answer.drafts.map((draft) => draft.status)) {
       states.set(status.draft_id, status.state);
+      // The tickets that came first are for the drafts as they were then.
+      if (!versions.has(status.draft_id)) versions.set(status.draft_id, status.version);
     }
   }
   tellModel();
@@ -66,6 +70,7 @@ async function shown(result) {
     return;
   }
   keep(given);
+  versions.clear();
   const turn = (view.turn += 1);
   try {
     const answer = await api.ask("drafts", { draft_ids: given.tickets.map((one) => one.draft_id) });
@@ -126,6 +131,11 @@ host.heard.set("ui/notifications/tool-cancelled", () => {
 
 document.body.classList.add("panel");
 view.inChat = true;
+view.decides = (status) => versions.get(status.draft_id) === status.version;
+view.elsewhere = () => {
+  const text = t("This panel can no longer decide on this one. Ask the assistant to file it again, or open the review page.");
+  return el("div", { class: "plain decide" }, el("p", {}, text), pageButton());
+};
 titled();
 request("ui/initialize", {
   protocolVersion: PROTOCOL,

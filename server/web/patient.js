@@ -30,7 +30,8 @@ function focusOn(element) {
 const held = () => [...view.drafts.values()];
 const isEditing = () => held().some((one) => one.editing);
 const open = () =>
-  view.over ? [] : held().filter((one) => one.draft.status.decidable && !one.stale && !one.folded);
+  view.over ? [] : held().filter((one) => isOpen(one) && view.decides(one.draft.status));
+const isOpen = (one) => one.draft.status.decidable && !one.stale && !one.folded;
 
 function drawCard(id) {
   const one = view.drafts.get(id);
@@ -96,6 +97,7 @@ function readCard(one) {
     who(draft.patient),
     choiceOf(one),
     actionsOf(one),
+    isOpen(one) && !view.decides(draft.status) && view.elsewhere(),
     draft.status.wants_file && !one.stale && fileForm(one),
     draft.status.resolvable && resolveForm(one),
   );
@@ -210,7 +212,7 @@ const EDIT = {
 };
 
 function actionsOf(one) {
-  if (!one.draft.edit || one.stale) return null;
+  if (!one.draft.edit || one.stale || !view.decides(one.draft.status)) return null;
   const start = () => {
     one.editing = true;
     drawCard(one.draft.status.draft_id);

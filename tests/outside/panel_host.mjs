@@ -279,9 +279,12 @@ const scenarios = {
     await picture("changed");
     await button("Show the new version").click();
     await card("Besök").getByText("Assistentens nya text.").first().waitFor();
-    await button("Approve and file").click();
-    await panel.getByText("This panel can no longer decide on that").waitFor();
+    await card("Besök").getByText("This panel can no longer decide on this one.").waitFor();
+    seen.offered = await panel.getByRole("button", { name: /Approve|Decline|Edit/ }).count();
     await picture("spent");
+    await show(await call("file_drafts", { draft_ids: [own.draft_id] }));
+    await button("Decline").click();
+    await card("Besök").getByText("It was declined.").waitFor();
     seen.status = await status(own.draft_id);
   },
 
