@@ -71,7 +71,7 @@ def _help() -> int:
     from leyr_mcp.server.cli.terminal import Screen  # noqa: PLC0415 - each path loads only its own
 
     screen = Screen(sys.stdout)
-    screen.line("leyr-mcp: an assistant's way into a clinic's health record.")
+    screen.paragraph("leyr-mcp: an assistant's way into a clinic's health record.")
     screen.heading("Commands")
     width = max(map(len, COMMANDS))
     for name, text in COMMANDS.items():

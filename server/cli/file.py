@@ -215,7 +215,7 @@ def _print(result: CallToolResult, *, as_json: bool) -> None:
     if as_json:
         write(result.structured_content or {})
     else:
-        screen(as_json=False).line(_text(result))
+        screen(as_json=False).paragraph(_text(result))
 
 
 def _text(result: CallToolResult) -> str:

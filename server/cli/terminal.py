@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 _MOST = 100
+_LEAST = 16
 _OFTEN_S = 0.2
 _QUICK_S = 1.0
 
@@ -73,15 +74,11 @@ class Screen:
         self.line()
         self.line(self.bold(text))
 
-    def entry(self, name: str, text: str, *, width: int = 20) -> None:
-        """Write a name and what belongs to it, in two columns."""
-        self.line(f"  {self.bold(name.ljust(width))} {text}")
-
     def columns(
         self, lead: str, text: str, *, indent: int, paint: Callable[[str], str] = str
     ) -> None:
         """Write text wrapped from a column on, after a lead that is as wide (colour apart)."""
-        rows = textwrap.wrap(text, max(30, self.width - indent), break_on_hyphens=False) or [""]
+        rows = textwrap.wrap(text, max(_LEAST, self.width - indent), break_on_hyphens=False) or [""]
         self.line(f"{lead}{paint(rows[0])}".rstrip())
         for row in rows[1:]:
             self.line(f"{' ' * indent}{paint(row)}")
@@ -92,7 +89,7 @@ class Screen:
         for part in text.split("\n"):
             wrapped = textwrap.wrap(
                 part,
-                max(30, self.width - indent),
+                max(_LEAST, self.width - indent),
                 initial_indent=pad,
                 subsequent_indent=pad + " " * (len(part) - len(part.lstrip())),
                 break_on_hyphens=False,

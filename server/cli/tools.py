@@ -13,6 +13,8 @@ from leyr_mcp.server.settings import load
 from leyr_mcp.tools.spec import entry_of
 from leyr_mcp.tools.toolsets import choose
 
+_NAME = 20
+
 
 def main(argv: list[str]) -> int:
     """Print the tools, for people or as the JSON that a client would read."""
@@ -40,7 +42,8 @@ def main(argv: list[str]) -> int:
             toolset = spec.toolset
             screen.heading(toolset)
         kind = "reads" if spec.reads else "writes"
-        screen.entry(spec.name, f"{screen.dim(kind)}  {spec.title}")
+        lead = f"  {screen.bold(spec.name.ljust(_NAME))} "
+        screen.columns(lead, f"{kind}  {spec.title}", indent=_NAME + 3)
         screen.paragraph(spec.description, indent=4)
     screen.line()
     screen.line(screen.dim(f"{len(specs)} tools. Record system: {app.ehr.capabilities.name}."))

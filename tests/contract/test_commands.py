@@ -116,3 +116,12 @@ def test_long_work_shows_how_far_it_is_on_a_terminal_and_leaves_nothing(
         step(234)
     assert "1,234 events read" in screen.said
     assert screen.said.endswith("\r\x1b[K")
+
+
+@pytest.mark.parametrize("call", [("doctor",), ("tools",), ("drafts",), ("audit", "verify")])
+def test_nothing_is_wider_than_a_narrow_terminal(
+    call: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    assert ran(*call) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 40
