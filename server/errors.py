@@ -26,7 +26,6 @@ CODES: dict[str, CodeInfo] = {
     "identifier_ambiguous": CodeInfo("Ask the user for the identifier in its full form.", "no"),
     "wrong_environment": CodeInfo("Tell the user; do not try another number.", "no"),
     "patient_not_found": CodeInfo("Ask the user for another identifier or the full name.", "no"),
-    "patient_ambiguous": CodeInfo("Ask the user for the birth date or another identifier.", "no"),
     "patient_mismatch": CodeInfo(
         "Tell the user that the two do not belong together, and ask which is right.", "no"
     ),

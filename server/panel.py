@@ -16,6 +16,7 @@ from mcp.types import CallToolResult, TextContent
 from pydantic import Field
 
 from leyr_mcp.server.boundary import ERROR_META, Arguments, describe, refused
+from leyr_mcp.server.errors import LeyrMcpError
 
 if TYPE_CHECKING:
     from leyr_mcp.server.boundary import ToolContext
@@ -93,10 +94,19 @@ class Panels:
         )
 
     async def stamped(self, result: CallToolResult, who: Who) -> CallToolResult:
-        """Return the answer of a tool that drafts with what the panel needs to show the drafts."""
-        if draft_ids := _drafts_of(result.structured_content or {}):
+        """Return the answer of a tool that drafts with what the panel needs to show the drafts.
+
+        What was drafted is drafted, so an answer goes out without a panel where that fails.
+        """
+        draft_ids = _drafts_of(result.structured_content or {})
+        if not draft_ids:
+            return result
+        try:
             given = await self._open().handed_out(draft_ids, who)
-            result.meta = {**(result.meta or {}), REVIEW_META: given}
+        except LeyrMcpError as exc:
+            describe(exc, what=f"{TOOL}: tickets")
+            return result
+        result.meta = {**(result.meta or {}), REVIEW_META: given}
         return result
 
     async def call(

@@ -15,6 +15,8 @@ from mcp.server import apps
 from mcp.types import CallToolResult, Implementation, TextContent
 
 from leyr_mcp.server import panel
+from leyr_mcp.server.errors import StorageError
+from leyr_mcp.server.filing.tickets import Tickets
 from leyr_mcp.server.panel import ANSWER_META, REVIEW_META, TOOL, URI
 from leyr_mcp.tools.catalog import TOOLS
 from leyr_mcp.tools.spec import WRITES
@@ -292,6 +294,20 @@ async def test_a_client_that_also_asks_is_asked_first(mode: str) -> None:
         (told,) = await at.decide(shown)
         assert not told["done"]
         assert len(at.session.writes()) == 1
+
+
+async def test_a_draft_is_answered_even_where_no_ticket_can_be_made(
+    mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> str:
+        raise StorageError("The key file cannot be read or made.")
+
+    async with chat(mode) as at:
+        monkeypatch.setattr(Tickets, "issue", broken)
+        result = await at.session.call("write_note", **NOTE)
+        assert not result.is_error
+        assert (result.structured_content or {})["status"] == "awaiting_approval"
+        assert REVIEW_META not in (result.meta or {})
 
 
 # What never opens it
