@@ -77,9 +77,9 @@ bench: setup
 	@$(PY) -m bench.run
 
 soak: setup
-	@SOAK=1 $(PY) -m pytest -q
+	@SOAK=1 $(PY) -m pytest -q $(SPREAD) -o faulthandler_timeout=3600
 	@tests/outside/setup.sh
-	@SOAK=1 CHECK_OUTSIDE=1 $(PY) -m pytest -q tests/outside/test_examples.py
+	@SOAK=1 CHECK_OUTSIDE=1 $(PY) -m pytest -q -o faulthandler_timeout=3600 tests/outside/test_examples.py
 	@$(PY) dev/fuzz_sandbox.py
 
 sandbox: setup

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 _SPARED = ("LEYR_", "COBALT_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
+# Run in the background, as CI may, Ctrl-C is ignored, and so it would be by all that tests start.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Measured, they take three times as long, and what they run is run by other tests too.
 _UNMEASURED = (

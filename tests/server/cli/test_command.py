@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import pty
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,8 @@ def in_terminal(home: Path, *arguments: str, ctrl_c_after: bytes = b"", **settin
 
 
 def _read(terminal: int) -> bytes:
+    ready, _, _ = select.select([terminal], [], [], WITHIN_S)
+    assert ready, "The terminal stayed silent."
     try:
         return os.read(terminal, 65536)
     except OSError as exc:
