@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from leyr_mcp.sandbox.errors import ApiError, emr_refusal, unauthorized, unavailable, unknown
 from leyr_mcp.sandbox.faults import DEFAULT_SECONDS, MIB, Fault
-from leyr_mcp.sandbox.wire import Incoming, Receive, Reply, Scope, Send, error_reply
+from leyr_mcp.sandbox.wire import Incoming, Receive, Reply, Scope, Send
 
 TRANSPORT = "leyr_mcp.sandbox.transport"
 PAGE = (
@@ -38,6 +37,7 @@ class Exchange:
     act: Callable[[], Reply]
     later: Callable[[float, Callable[[], object]], None]
     released: "asyncio.Future[None]"
+    refuse: Callable[[Fault], Reply]
 
     @property
     def transport(self) -> asyncio.WriteTransport | None:
@@ -67,31 +67,19 @@ async def inflict(fault: Fault, exchange: Exchange) -> int | None:
     special = _SPECIAL.get(fault.kind)
     if special is not None:
         return await special(Hit(fault, exchange, reply))
-    return await exchange.answer(_page(fault, exchange.request))
+    return await exchange.answer(_page(fault, exchange))
 
 
-def _page(fault: Fault, request: Incoming) -> Reply:
+def _page(fault: Fault, exchange: Exchange) -> Reply:
     """Return the complete answer of the faults that are no more than a strange answer."""
     if fault.kind == "redirect":
+        request = exchange.request
         query = f"?{request.raw_query}" if request.raw_query else ""
         target = fault.location or f"https://elsewhere.invalid{request.raw_path}{query}"
         return Reply(fault.status, headers=(("location", target),))
     if fault.kind == "html":
         return Reply(HTTPStatus.OK, PAGE, content_type="text/html; charset=utf-8")
-    return error_reply(_refusal(fault))
-
-
-def _refusal(fault: Fault) -> ApiError:
-    retry = () if fault.retry_after is None else (("retry-after", str(fault.retry_after)),)
-    if fault.kind == "429":
-        return unknown(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests", retry)
-    if fault.kind == "503":
-        return unavailable("The service is down for maintenance", retry)
-    if fault.kind == "emr_401":
-        return emr_refusal()
-    if fault.kind == "unauthorized":
-        return unauthorized("The client id is missing or unknown")
-    return unknown(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal server error")
+    return exchange.refuse(fault)
 
 
 async def _refuse(hit: Hit) -> int | None:

@@ -16,6 +16,9 @@ from shlex import quote
 from pydantic import ValidationError
 
 from leyr_mcp.sandbox.app import Sandbox
+from leyr_mcp.sandbox.box import Box
+from leyr_mcp.sandbox.cobalt.app import CobaltSandbox
+from leyr_mcp.sandbox.cobalt.seed import SLUG
 from leyr_mcp.sandbox.faults import KINDS, Fault
 from leyr_mcp.sandbox.models import parse_time
 from leyr_mcp.sandbox.serve import LOOPBACK, serving
@@ -34,28 +37,30 @@ def main(argv: list[str]) -> int:
     except SystemExit as leaving:
         return int(leaving.code or 0)
     try:
-        sandbox = Sandbox(
-            emr=options.emr,
-            state=options.state,
-            client_id=options.client_id,
-            client_secret=options.client_secret,
-        )
+        sandbox = _made(options)
     except (ValueError, OSError, sqlite3.Error) as error:
         return _fail(f"The state cannot be used: {error}")
     try:
         if options.now is not None:
-            sandbox.control.clock.set(options.now)
+            sandbox.plane.clock.set(options.now)
         return asyncio.run(_serve(sandbox, options))
     finally:
         sandbox.close()
 
 
-async def _serve(sandbox: Sandbox, options: argparse.Namespace) -> int:
+def _made(options: argparse.Namespace) -> Sandbox | CobaltSandbox:
+    given = {"client_id": options.client_id, "client_secret": options.client_secret}
+    if options.emr == SLUG:
+        return CobaltSandbox(state=options.state, **given)
+    return Sandbox(emr=options.emr, state=options.state, **given)
+
+
+async def _serve(sandbox: Box, options: argparse.Namespace) -> int:
     with _until_signal() as stop:
         try:
             async with serving(sandbox, options.port, options.host) as origin:
                 for fault in options.fault:
-                    sandbox.control.faults.add(fault)
+                    sandbox.plane.faults.add(fault)
                 _announce(sandbox, origin, as_json=options.json)
                 await stop.wait()
         except OSError as error:
@@ -63,13 +68,8 @@ async def _serve(sandbox: Sandbox, options: argparse.Namespace) -> int:
     return 0
 
 
-def _announce(sandbox: Sandbox, origin: str, *, as_json: bool) -> None:
-    settings = {
-        "LEYR_BASE_URL": f"{origin}/api",
-        "LEYR_CLIENT_ID": sandbox.client_id,
-        "LEYR_CLIENT_SECRET": sandbox.client_secret,
-        "LEYR_EMR": sandbox.emr,
-    }
+def _announce(sandbox: Box, origin: str, *, as_json: bool) -> None:
+    settings = sandbox.settings(origin)
     if as_json:
         sys.stdout.write(json.dumps(settings, indent=2) + "\n")
     else:
@@ -102,7 +102,9 @@ def _fail(sentence: str) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="leyr-mcp sandbox", description="A local stand-in for Leyr's API.", allow_abbrev=False
+        prog="leyr-mcp sandbox",
+        description="A local stand-in for Leyr's API, or Cobalt's.",
+        allow_abbrev=False,
     )
     parser.add_argument(
         "--port", type=_port, default=DEFAULT_PORT, help="port; 0 takes a free one (%(default)s)"
@@ -112,10 +114,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--emr",
-        choices=sorted(SYSTEMS),
+        choices=[*sorted(SYSTEMS), SLUG],
         default="webdoc",
         metavar="SLUG",
-        help="record system (%(default)s)",
+        help="record system, or cobalt (%(default)s)",
     )
     parser.add_argument(
         "--state", type=Path, metavar="FILE", help="keep the data here; else it lives in memory"

@@ -2,22 +2,28 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from itertools import count
 
+from pydantic import BaseModel
+
 from leyr_mcp.sandbox.clock import Clock
-from leyr_mcp.sandbox.dispatch import CLIENT_SECRET, Backend
+from leyr_mcp.sandbox.dispatch import Backend
 from leyr_mcp.sandbox.faults import Faults
 from leyr_mcp.sandbox.options import Options
 from leyr_mcp.sandbox.seed import fill
 from leyr_mcp.sandbox.store import Appointment, Document, Note, Patient, Sms
 from leyr_mcp.sandbox.wire import Incoming
 
+# What answers a question over HTTP: from a body, or from the query of a GET, to JSON.
+Ask = Callable[[object], object]
 KEPT_REQUESTS = 1000
 KEPT_BODY = 64 * 1024
 MASK = "***"
+# Headers that are never kept.
+SECRETS = ("x-leyr-client-secret", "client_secret", "access_token")
 
 
 @dataclass
@@ -46,10 +52,9 @@ class RequestLog:
     numbers: "count[int]" = field(default_factory=lambda: count(1))
 
     def begin(self, request: Incoming, operation: str | None, at: str) -> Recorded:
-        """Record a request on arrival, its secret masked."""
+        """Record a request on arrival, its secrets masked."""
         headers = dict(request.headers)
-        if CLIENT_SECRET in headers:
-            headers[CLIENT_SECRET] = MASK
+        headers |= {name: MASK for name in SECRETS if name in headers}
         entry = Recorded(
             number=next(self.numbers),
             at=at,
@@ -102,11 +107,10 @@ class LateCommits:
         return [act for _, act in due.values()]
 
 
-class Control:
-    """Everything a test may do to the sandbox besides calling its API."""
+class Plane:
+    """What a test may do to any sandbox besides calling its API."""
 
-    def __init__(self, backend: Backend, clock: Clock) -> None:
-        self._backend = backend
+    def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.faults = Faults()
         self.requests = RequestLog()
@@ -114,8 +118,78 @@ class Control:
 
     @property
     def emr(self) -> str:
+        """The slug of what is served."""
+        raise NotImplementedError
+
+    @property
+    def switches(self) -> BaseModel:
+        """The switches, as they stand."""
+        raise NotImplementedError
+
+    def switch(self, changes: dict[str, object]) -> None:
+        """Change some of them.
+
+        Raises:
+            ValidationError: there is no such switch, or no such value.
+        """
+        raise NotImplementedError
+
+    def seed(self) -> None:
+        """Replace all data by the seed for the clock's today."""
+        raise NotImplementedError
+
+    def reset(self, *, seeded: bool = True) -> None:
+        """Start afresh: data, faults, log, options and late commits; the clock stays."""
+        raise NotImplementedError
+
+    def people(self) -> int:
+        """Return how many patients there are."""
+        raise NotImplementedError
+
+    def state(self, any_id: str | None = None) -> dict[str, object]:
+        """Return all data of one patient or of all, fit for JSON; files as size and SHA-256.
+
+        Raises:
+            KeyError: nobody has that id.
+        """
+        raise NotImplementedError
+
+    def moved(self) -> None:
+        """Do what the clock, which was set or moved, has made due."""
+
+    def more(self) -> "Mapping[str, Mapping[str, Ask]]":
+        """Return what can be asked over HTTP besides, by path and method."""
+        return {}
+
+
+class Control(Plane):
+    """Everything a test may do to the sandbox of Leyr besides calling its API."""
+
+    def __init__(self, backend: Backend, clock: Clock) -> None:
+        super().__init__(clock)
+        self._backend = backend
+
+    @property
+    def emr(self) -> str:
         """The slug of the record system served."""
         return self._backend.system.slug
+
+    @property
+    def switches(self) -> Options:
+        """The switches, as they stand."""
+        return self.options
+
+    def switch(self, changes: dict[str, object]) -> None:
+        """Change some of them."""
+        self.options = Options.model_validate({**self.options.model_dump(), **changes})
+
+    def people(self) -> int:
+        """Return how many patients there are."""
+        return len(self.patients())
+
+    def more(self) -> "Mapping[str, Mapping[str, Ask]]":
+        """Return what can be asked over HTTP besides: the text messages."""
+        return {"/sms": {"GET": lambda _: [asdict(message) for message in self.sms()]}}
 
     @property
     def options(self) -> Options:

@@ -11,19 +11,23 @@
 | POST /_sandbox/late-commits             | let waiting late commits take effect now          |
 | GET, DELETE /_sandbox/requests          | read the log; empty it                            |
 | GET  /_sandbox/state                    | all data (`?patient=` any id: of one patient)     |
-| GET  /_sandbox/sms                      | the text messages with their codes                |
+| GET  /_sandbox/sms                      | Leyr: the text messages with their codes          |
+| GET, POST /_sandbox/jobs                | Cobalt: what is queued; carry all of it out now   |
+| GET, POST, DELETE /_sandbox/outcomes    | Cobalt: what becomes of the next jobs             |
+| GET, POST, DELETE /_sandbox/deliveries  | Cobalt: webhooks tried; what becomes of the next  |
+| GET, PUT, DELETE /_sandbox/login        | Cobalt: whether the clinic must sign in again     |
 """
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from leyr_mcp.sandbox.control import Control
+from leyr_mcp.sandbox.control import Ask as More
+from leyr_mcp.sandbox.control import Plane
 from leyr_mcp.sandbox.errors import ApiError, bad, not_allowed, not_found
 from leyr_mcp.sandbox.faults import Fault
 from leyr_mcp.sandbox.models import Moment
-from leyr_mcp.sandbox.options import Options
 from leyr_mcp.sandbox.wire import (
     Incoming,
     Reply,
@@ -57,22 +61,22 @@ class ClockStep(BaseModel):
 class Ask:
     """A request to the control plane."""
 
-    control: Control
+    control: Plane
     request: Incoming
     body: bytes
 
 
-def answer_control(control: Control, request: Incoming, body: bytes | None) -> Reply:
+def answer_control(control: Plane, request: Incoming, body: bytes | None) -> Reply:
     """Carry out a request to the control plane."""
     try:
-        act = _control(request)
+        act = _control(control, request)
         return json_reply(act(Ask(control, request, body or b"")))
     except ApiError as error:
         return error_reply(error)
 
 
-def _control(request: Incoming) -> Callable[["Ask"], object]:
-    methods = _ROUTES.get(request.raw_path.removeprefix(CONTROL).rstrip("/"))
+def _control(control: Plane, request: Incoming) -> Callable[["Ask"], object]:
+    methods = _routes(control).get(request.raw_path.removeprefix(CONTROL).rstrip("/"))
     if methods is None:
         raise not_found("Control")
     if request.method not in methods:
@@ -84,13 +88,15 @@ def _summary(ask: Ask) -> object:
     return {
         "emr": ask.control.emr,
         "now": ask.control.clock.now().isoformat(),
-        "options": _options(ask.control.options),
-        "patients": len(ask.control.patients()),
+        "options": _options(ask),
+        "patients": ask.control.people(),
         "faults": len(ask.control.faults.active()),
         "requests": len(ask.control.requests.entries),
         "late_commits": len(ask.control.late_commits),
         "controls": [
-            f"{method} {CONTROL}{path}" for path, methods in _ROUTES.items() for method in methods
+            f"{method} {CONTROL}{path}"
+            for path, methods in _routes(ask.control).items()
+            for method in methods
         ],
     }
 
@@ -111,6 +117,7 @@ def _clock(ask: Ask) -> object:
 
 def _set_clock(ask: Ask) -> object:
     ask.control.clock.set(validate(ClockSetting, _json(ask.body), "body").now)
+    ask.control.moved()
     return _clock(ask)
 
 
@@ -124,19 +131,17 @@ def _advance(ask: Ask) -> object:
         ask.control.clock.advance(validate(ClockStep, _json(ask.body), "body").seconds)
     except (OverflowError, ValueError) as error:
         raise bad("BAD_REQUEST", "seconds leads out of the calendar", "body.seconds") from error
+    ask.control.moved()
     return _clock(ask)
-
-
-def _read_options(ask: Ask) -> object:
-    return _options(ask.control.options)
 
 
 def _change_options(ask: Ask) -> object:
     changes = _json(ask.body)
     if not isinstance(changes, dict):
         raise bad("BAD_REQUEST", "The body must be an object", "body")
-    ask.control.options = validate(Options, {**ask.control.options.model_dump(), **changes}, "body")
-    return _options(ask.control.options)
+    validate(type(ask.control.switches), {**ask.control.switches.model_dump(), **changes}, "body")
+    ask.control.switch(changes)
+    return _options(ask)
 
 
 def _faults(ask: Ask) -> object:
@@ -177,16 +182,39 @@ def _state(ask: Ask) -> object:
         raise not_found("Patient") from error
 
 
-def _sms(ask: Ask) -> object:
-    return [asdict(message) for message in ask.control.sms()]
-
-
 def _json(body: bytes) -> object:
     return parse_json(body, "application/json")
 
 
-def _options(options: Options) -> dict[str, object]:
-    return {**options.model_dump(), "mapped_templates": sorted(options.mapped_templates)}
+def _options(ask: Ask) -> object:
+    found = ask.control.switches.model_dump()
+    return {
+        name: sorted(value) if isinstance(value, frozenset) else value
+        for name, value in found.items()
+    }
+
+
+def _routes(control: Plane) -> dict[str, dict[str, Callable[[Ask], object]]]:
+    more = control.more()
+    asked = {
+        path: {method: _asking(act) for method, act in methods.items()}
+        for path, methods in more.items()
+    }
+    return {**_ROUTES, **asked}
+
+
+def _asking(act: More) -> Callable[[Ask], object]:
+    """Return what reads the body of a request, if it has one, and asks."""
+
+    def asked(ask: Ask) -> object:
+        try:
+            return act(_json(ask.body) if ask.body else None)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(["body", *(str(part) for part in first["loc"])])
+            raise bad("BAD_REQUEST", f"{place}: {first['msg']}", place) from error
+
+    return asked
 
 
 _ROUTES: dict[str, dict[str, Callable[[Ask], object]]] = {
@@ -195,10 +223,9 @@ _ROUTES: dict[str, dict[str, Callable[[Ask], object]]] = {
     "/seed": {"POST": _seed},
     "/clock": {"GET": _clock, "PUT": _set_clock, "DELETE": _run_clock},
     "/clock/advance": {"POST": _advance},
-    "/options": {"GET": _read_options, "PATCH": _change_options},
+    "/options": {"GET": _options, "PATCH": _change_options},
     "/faults": {"GET": _faults, "POST": _add_fault, "DELETE": _clear_faults},
     "/late-commits": {"POST": _run_late},
     "/requests": {"GET": _requests, "DELETE": _clear_requests},
     "/state": {"GET": _state},
-    "/sms": {"GET": _sms},
 }

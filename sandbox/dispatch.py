@@ -15,11 +15,14 @@ from leyr_mcp.sandbox.errors import (
     ApiError,
     Refusal,
     bad,
+    emr_refusal,
     not_allowed,
     not_found,
     unauthorized,
     unavailable,
+    unknown,
 )
+from leyr_mcp.sandbox.faults import Fault
 from leyr_mcp.sandbox.options import Options
 from leyr_mcp.sandbox.routes import Match, Operation, find_operation
 from leyr_mcp.sandbox.store import Store
@@ -73,6 +76,24 @@ def answer(backend: Backend, request: Incoming, match: Match, body: bytes | None
         return error_reply(unavailable("The state is in use by another process"))
     status = backend.options.created_status if operation.creates else int(HTTPStatus.OK)
     return Reply(status, operation.adapter.dump_json(result, exclude_none=True))
+
+
+def refusal_of(fault: Fault) -> Reply:
+    """Return the refusal that a fault stands for."""
+    return error_reply(_refusal(fault))
+
+
+def _refusal(fault: Fault) -> ApiError:
+    retry = () if fault.retry_after is None else (("retry-after", str(fault.retry_after)),)
+    if fault.kind == "429":
+        return unknown(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests", retry)
+    if fault.kind == "503":
+        return unavailable("The service is down for maintenance", retry)
+    if fault.kind == "emr_401":
+        return emr_refusal()
+    if fault.kind == "unauthorized":
+        return unauthorized("The client id is missing or unknown")
+    return unknown(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal server error")
 
 
 def _operation(request: Incoming, match: Match) -> Operation:

@@ -13,6 +13,7 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from leyr_mcp.sandbox.cobalt.routes import OPERATIONS as COBALT_OPERATIONS
 from leyr_mcp.sandbox.routes import OPERATIONS
 
 Kind = Literal[
@@ -106,7 +107,7 @@ class Fault(BaseModel):
     @field_validator("operation")
     @classmethod
     def _exists(cls, value: str | None) -> str | None:
-        known = [operation.id for operation in OPERATIONS]
+        known = [operation.id for operation in (*OPERATIONS, *COBALT_OPERATIONS)]
         if value is not None and value not in known:
             raise ValueError(f"no operation; known: {', '.join(known)}")
         return value

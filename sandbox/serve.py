@@ -15,7 +15,7 @@ from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from leyr_mcp.sandbox.app import Sandbox
+from leyr_mcp.sandbox.box import Box
 from leyr_mcp.sandbox.breakage import TRANSPORT
 from leyr_mcp.sandbox.wire import Receive, Scope, Send
 
@@ -46,7 +46,7 @@ class LendingProtocol(H11Protocol):
 class Listener:
     """One sandbox on one port."""
 
-    def __init__(self, sandbox: Sandbox, host: str, port: int) -> None:
+    def __init__(self, sandbox: Box, host: str, port: int) -> None:
         self._sandbox = sandbox
         self._host = "127.0.0.1" if host == "localhost" else host
         self._port = port
@@ -81,12 +81,12 @@ class Listener:
         sock = self._listen()
         self._port = sock.getsockname()[1]
         await self._attach(sock)
-        self._sandbox.control.faults.watch(self._follow)
+        self._sandbox.plane.faults.watch(self._follow)
         self._follow()
 
     async def stop(self) -> None:
         """Stop listening, end what waits, give answers under way a moment, and close."""
-        self._sandbox.control.faults.unwatch(self._follow)
+        self._sandbox.plane.faults.unwatch(self._follow)
         self._cancel_reopen()
         if self._attaching is not None:
             await self._attaching
@@ -105,7 +105,7 @@ class Listener:
     def _follow(self) -> None:
         """Listen or refuse, as the faults in force want it."""
         self._cancel_reopen()
-        seconds = self._sandbox.control.faults.refused_for()
+        seconds = self._sandbox.plane.faults.refused_for()
         if seconds is None:
             self._resume()
             return
@@ -141,7 +141,7 @@ class Listener:
 
         self._server = await loop.create_server(protocol, sock=sock, backlog=BACKLOG)
         self._attaching = None
-        if self._sandbox.control.faults.refused_for() is not None:
+        if self._sandbox.plane.faults.refused_for() is not None:
             self._shut()
 
     def _cancel_reopen(self) -> None:
@@ -158,7 +158,7 @@ def _hang_up(transport: asyncio.Transport) -> None:
 
 
 @asynccontextmanager
-async def serving(sandbox: Sandbox, port: int = 0, host: str = "127.0.0.1") -> AsyncIterator[str]:
+async def serving(sandbox: Box, port: int = 0, host: str = "127.0.0.1") -> AsyncIterator[str]:
     """Serve a sandbox and yield its origin, such as http://127.0.0.1:49152.
 
     Raises:

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from leyr_mcp.server.boundary import MODE_META, ToolContext
 from leyr_mcp.server.ehr.capabilities import EMRS
-from leyr_mcp.server.ehr.leyr.backend import LeyrEhr, connect
+from leyr_mcp.server.ehr.port import Ehr
 from leyr_mcp.server.ehr.units import Units
 from leyr_mcp.server.errors import ConfigError
 from leyr_mcp.server.filing.journal import Journal
 from leyr_mcp.server.filing.timing import Timing, utc_now
 from leyr_mcp.server.logs import location
 from leyr_mcp.server.protocol import LeyrServer
-from leyr_mcp.server.settings import Settings
+from leyr_mcp.server.settings import COBALT, Settings
 from leyr_mcp.server.storage.keys import Keys, parse
 from leyr_mcp.server.storage.place import data_keys, database_path
 from leyr_mcp.server.storage.store import Store
@@ -39,11 +39,16 @@ if TYPE_CHECKING:
     from leyr_mcp.server.web.panel import Panel
     from leyr_mcp.server.web.serving import ReviewPage
 
-_EMBEDDED = "http://sandbox.localhost/api"
+_EMBEDDED = "http://sandbox.localhost"
 # What the embedded sandbox is told; it is not a secret of anything.
 _SANDBOX_KEY = "sandbox"
 # So that a common call needs no care unit, as in a clinic that configured its own.
-_SANDBOX_UNITS = {"webdoc": "L0_1", "takecare": "10", "pasientsky": "L0_10"}
+_SANDBOX_UNITS = {
+    "webdoc": "L0_1",
+    "takecare": "10",
+    "pasientsky": "L0_10",
+    COBALT: "a1f0c3d2-0001-4b7e-9a11-000000000001",
+}
 _log = logging.getLogger("leyr_mcp.app")
 
 Message = MutableMapping[str, Any]
@@ -84,9 +89,13 @@ class EmbeddedSandbox:
             # Not at the top: a server that speaks to a real record never loads it, and a start is
             # faster.
             from leyr_mcp.sandbox.app import Sandbox  # noqa: PLC0415 - loaded only when called
+            from leyr_mcp.sandbox.cobalt.app import CobaltSandbox  # noqa: PLC0415 - as above
 
             state = self._folder / f"sandbox-{self._emr}.sqlite3" if self._folder else None
-            self._box = Sandbox(emr=self._emr, state=state, clock=self._clock)
+            if self._emr == COBALT:
+                self._box = CobaltSandbox(state=state, clock=self._clock)
+            else:
+                self._box = Sandbox(emr=self._emr, state=state, clock=self._clock)
         return self._box
 
     def close(self) -> None:
@@ -147,7 +156,7 @@ class App:
 
     server: LeyrServer
     context: ToolContext
-    ehr: LeyrEhr
+    ehr: Ehr
     sandbox: EmbeddedSandbox | None
     journal: Journal
     desk: LazyDesk
@@ -193,7 +202,8 @@ def build(
     folder = None if in_memory else _state_folder(settings.state_dir)
     if given := settings.data_key.reveal():
         parse(given)  # a wrong one is named at start, not at the first call
-    sandbox, ehr = _record(settings, folder, clock)
+    sandbox = _sandbox(settings, folder, clock)
+    ehr = _record(settings, sandbox, clock)
     journal = Journal(
         lambda: make_store(settings, in_memory=in_memory),
         clock=clock,
@@ -241,7 +251,7 @@ def build(
 def _make_desk(
     settings: Settings,
     journal: Journal,
-    ehr: LeyrEhr,
+    ehr: Ehr,
     units: Units,
     timing: Timing,
     clock: Callable[[], datetime],
@@ -355,24 +365,46 @@ def _make_attaching(
     return Attaching(desk, intake, letterhead, clock=clock)
 
 
-def _record(
+def _sandbox(
     settings: Settings, folder: Path | None, clock: Callable[[], datetime]
-) -> tuple[EmbeddedSandbox | None, LeyrEhr]:
-    """Return the health record of these settings, and the sandbox behind it, if it is that."""
-    if settings.backend == "leyr":
-        return None, connect(
-            base_url=settings.base_url,
-            client_id=settings.client_id,
-            client_secret=settings.client_secret.reveal(),
-            emr=settings.emr,
+) -> EmbeddedSandbox | None:
+    """Return the sandbox of these settings, if they mean one."""
+    if settings.backend != "sandbox":
+        return None
+    if settings.emr not in (*EMRS, COBALT):
+        raise ConfigError(f"LEYR_EMR: the sandbox knows only {', '.join((*EMRS, COBALT))}.")
+    return EmbeddedSandbox(settings.emr, folder, clock)
+
+
+def _record(
+    settings: Settings, sandbox: EmbeddedSandbox | None, clock: Callable[[], datetime]
+) -> Ehr:
+    """Return the health record of these settings; one of the two clients is never loaded."""
+    if settings.through_cobalt:
+        from leyr_mcp.server.ehr.cobalt import backend as cobalt  # noqa: PLC0415
+
+        given = (
+            settings.cobalt_client_id,
+            settings.cobalt_client_secret.reveal(),
+            settings.cobalt_access_token.reveal(),
         )
-    if settings.emr not in EMRS:
-        raise ConfigError(f"LEYR_EMR: the sandbox knows only {', '.join(EMRS)}.")
-    sandbox = EmbeddedSandbox(settings.emr, folder, clock)
-    return sandbox, connect(
-        base_url=_EMBEDDED,
-        client_id=_SANDBOX_KEY,
-        client_secret=_SANDBOX_KEY,
+        client_id, secret, token = given if sandbox is None else (_SANDBOX_KEY,) * 3
+        return cobalt.connect(
+            base_url=settings.cobalt_base_url if sandbox is None else f"{_EMBEDDED}/v1",
+            client_id=client_id,
+            client_secret=secret,
+            access_token=token,
+            zone=settings.timezone,
+            folder=settings.cobalt_folder,
+            clock=clock,
+            app=sandbox,
+        )
+    from leyr_mcp.server.ehr.leyr import backend as leyr  # noqa: PLC0415
+
+    return leyr.connect(
+        base_url=settings.base_url if sandbox is None else f"{_EMBEDDED}/api",
+        client_id=settings.client_id if sandbox is None else _SANDBOX_KEY,
+        client_secret=settings.client_secret.reveal() if sandbox is None else _SANDBOX_KEY,
         emr=settings.emr,
         app=sandbox,
     )
@@ -406,9 +438,11 @@ async def _pdf_text(raw: bytes) -> str | None:
 
 
 def _default_unit(settings: Settings) -> str:
-    if settings.backend == "sandbox" and not settings.care_unit_id:
-        return _SANDBOX_UNITS.get(settings.emr, "L0_1")
-    return settings.care_unit_id
+    if settings.through_cobalt:
+        chosen, usual = settings.cobalt_location_id, ""
+    else:
+        chosen, usual = settings.care_unit_id, _SANDBOX_UNITS.get(settings.emr, "L0_1")
+    return chosen or (usual if settings.backend == "sandbox" else "")
 
 
 def choice_of(settings: Settings) -> Choice:

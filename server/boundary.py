@@ -138,8 +138,10 @@ class ToolContext:
         return self.now().date()
 
     def patient_ref(self, raw: str) -> PatientRef:
-        """Return a checked patient identifier."""
-        return parse_patient(raw, today=self.today(), environment=self.environment)
+        """Return a checked patient identifier; a bare one is of the record system's own type."""
+        ref = parse_patient(raw, today=self.today(), environment=self.environment)
+        own = self.ehr.capabilities.own_type
+        return PatientRef(own, ref.value) if ref.type == "emr_id" and ":" not in raw else ref
 
     def resource_ref(self, raw: str | None) -> ResourceRef | None:
         """Return a checked resource identifier, or None where none was given."""

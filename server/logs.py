@@ -21,7 +21,7 @@ _LIMIT = 400
 _log = logging.getLogger("leyr_mcp.logs")
 _REDACT = re.compile(
     r"[\w.+-]+@[\w-]+\.[\w.-]+"  # e-mail
-    r"|(?:se_personal_number|no_personal_number|nhs_number|emr_id):[\w.%:-]+"
+    r"|(?:se_personal_number|no_personal_number|nhs_number|emr_id|mrn):[\w.%:-]+"
     r"|\+?[0-9](?:[ +-]?[0-9]){8,14}"  # national numbers and telephone numbers, grouped or not
     r"|(?i:bearer\s+\S+)|eyJ[\w-]+\.[\w-]+\.[\w-]+"
     r"|(?i:(?:secret|token|password)[\"']?\s*[:=]\s*\S+)"

@@ -18,18 +18,21 @@ from zoneinfo import ZoneInfo
 
 from leyr_mcp.server.errors import ConfigError
 
-Backend = Literal["leyr", "sandbox"]
+Backend = Literal["leyr", "cobalt", "sandbox"]
 Environment = Literal["test", "production"] | None
 Role = Literal["front-desk", "scribe"] | None
 Policy = Literal["required", "trusted"]
 Language = Literal["sv", "nb", "en"]
 
+# The record system of the sandbox that stands for Cobalt.
+COBALT = "cobalt"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 _ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._:-]{1,130}")
 _HEADER = re.compile(r"[!-~]*")
 _ADDRESS = re.compile(r"https?://[A-Za-z0-9._~:/%@\[\]-]+")
 _LEAST_S = 0.5
+_MOST_SECRETS = 2
 _MOST_LINES, _LONGEST_LINE = 6, 100
 _LIKE = "must be an address like https://api.leyr.io/api"
 
@@ -62,6 +65,8 @@ class Setting:
     @property
     def field(self) -> str:
         """The attribute of `Settings` that it fills."""
+        if self.name.startswith("COBALT_"):
+            return self.name.lower()
         prefix = "LEYR_MCP_" if self.name.startswith("LEYR_MCP_") else "LEYR_"
         return self.name.removeprefix(prefix).lower()
 
@@ -76,6 +81,13 @@ class Settings:
     emr: str
     care_unit_id: str
     resource_id: str
+    cobalt_base_url: str
+    cobalt_client_id: str
+    cobalt_client_secret: Secret
+    cobalt_access_token: Secret
+    cobalt_location_id: str
+    cobalt_folder: str
+    cobalt_webhook_secret: tuple[Secret, ...]
     backend: Backend
     environment: Environment
     state_dir: Path
@@ -92,6 +104,11 @@ class Settings:
     role: Role
     read_only: bool
     log_level: str
+
+    @property
+    def through_cobalt(self) -> bool:
+        """Whether the record is reached through Cobalt, or through what stands for it."""
+        return self.emr == COBALT and self.backend != "leyr"
 
 
 def _text(value: str) -> str:
@@ -116,6 +133,13 @@ def _credential(value: str) -> str:
 
 def _secret(value: str) -> Secret:
     return Secret(_credential(value))
+
+
+def _secrets(value: str) -> tuple[Secret, ...]:
+    found = tuple(map(_secret, filter(None, map(str.strip, value.split(",")))))
+    if len(found) > _MOST_SECRETS:
+        raise ValueError("must be one secret, or two with a comma between them")
+    return found
 
 
 def _url(value: str) -> str:
@@ -164,8 +188,10 @@ def _names(value: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
-def _seconds(most: int) -> Callable[[str], float]:
-    def parse(value: str) -> float:
+def _seconds(most: int) -> Callable[[str], float | None]:
+    def parse(value: str) -> float | None:
+        if not value.strip():
+            return None
         try:
             seconds = float(value)
         except ValueError:
@@ -202,9 +228,9 @@ def _hosts(value: str) -> tuple[str, ...]:
     return () if value.strip() == "none" else _names(_text(value))
 
 
-def _zone(value: str) -> ZoneInfo:
+def _zone(value: str) -> ZoneInfo | None:
     try:
-        return ZoneInfo(value.strip())
+        return ZoneInfo(value.strip()) if value.strip() else None
     except (KeyError, ValueError, OSError) as exc:
         raise ValueError("must be a time zone like Europe/Stockholm") from exc
 
@@ -226,7 +252,8 @@ SETTINGS: tuple[Setting, ...] = (
         "LEYR_EMR",
         "",
         "The record system, as Leyr spells it: `webdoc`, `takecare`, ... "
-        "Required with credentials; `webdoc` in the sandbox.",
+        "Required with credentials; `webdoc` in the sandbox, which is one of Cobalt's with "
+        "`cobalt`.",
         _id,
     ),
     Setting(
@@ -238,11 +265,39 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "LEYR_RESOURCE_ID", "", "The resource in whose name notes and documents are written.", _id
     ),
+    Setting("COBALT_BASE_URL", "https://api.usecobalt.com/v1", "Where Cobalt's API is.", _url),
+    Setting("COBALT_CLIENT_ID", "", "Client id of your Cobalt account.", _credential),
+    Setting("COBALT_CLIENT_SECRET", "", "Its secret. Never shown or logged.", _secret),
+    Setting(
+        "COBALT_ACCESS_TOKEN",
+        "",
+        "The clinic's access token, from Cobalt's Link page. Never shown or logged.",
+        _secret,
+    ),
+    Setting(
+        "COBALT_LOCATION_ID",
+        "",
+        "The location used when a call names none: its id in the record system (`ehr_id`).",
+        _id,
+    ),
+    Setting(
+        "COBALT_FOLDER",
+        "Documents",
+        "The folder of the record system into which a document goes that names no `type`.",
+        _text,
+    ),
+    Setting(
+        "COBALT_WEBHOOK_SECRET",
+        "",
+        "The secret with which Cobalt signs its webhooks; during a rotation the new and the old "
+        "one, with a comma between them. Only `leyr-mcp webhooks` needs it.",
+        _secrets,
+    ),
     Setting(
         "LEYR_MCP_BACKEND",
         "",
-        "`leyr` or `sandbox`. Unset: `leyr` with credentials, else `sandbox`.",
-        _one_of("", "leyr", "sandbox"),
+        "`leyr`, `cobalt` or `sandbox`. Unset: the one whose credentials are set, else `sandbox`.",
+        _one_of("", "leyr", "cobalt", "sandbox"),
     ),
     Setting(
         "LEYR_MCP_ENVIRONMENT",
@@ -282,8 +337,9 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "LEYR_MCP_GRACE_S",
-        "120",
-        "Seconds after which a write that cannot be found is given to a person.",
+        "",
+        "Seconds after which a write that cannot be found is given to a person. Unset: 120, and "
+        "600 with Cobalt, which writes minutes later.",
         _seconds(3600),
     ),
     Setting(
@@ -306,7 +362,13 @@ SETTINGS: tuple[Setting, ...] = (
         "The language of the fixed words in such a PDF: `sv`, `nb` or `en`.",
         _one_of("sv", "nb", "en"),
     ),
-    Setting("LEYR_MCP_TIMEZONE", "Europe/Stockholm", "The zone in which times are shown.", _zone),
+    Setting(
+        "LEYR_MCP_TIMEZONE",
+        "",
+        "The clinic's zone, in which times are shown. Unset: `Europe/Stockholm`; with Cobalt it "
+        "must be set, and its sandbox is in `America/Chicago`.",
+        _zone,
+    ),
     Setting("LEYR_MCP_TOOLSETS", "", "Toolsets to offer, by comma. Unset: all.", _names),
     Setting(
         "LEYR_MCP_ROLE",
@@ -334,6 +396,10 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         except ValueError as exc:
             raise ConfigError(f"{setting.name} {exc}.") from exc
     _choose_backend(values)
+    cobalt = values["emr"] == COBALT and values["backend"] != "leyr"
+    if values["grace_s"] is None:
+        values["grace_s"] = 600.0 if cobalt else 120.0
+    values["timezone"] = values["timezone"] or _usual_zone(values, cobalt=cobalt)
     values["environment"] = values["environment"] or None
     values["role"] = values["role"] or None
     values["state_dir"] = _state_dir(values["state_dir"], environ)
@@ -343,27 +409,61 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
 def _refuse_unknown(environ: Mapping[str, str]) -> None:
     known = [setting.name for setting in SETTINGS]
     for name in environ:
-        if name.startswith("LEYR_") and name not in known:
+        if name.startswith(("LEYR_", "COBALT_")) and name not in known:
             close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
             hint = f" Did you mean {close[0]}?" if close else ""
             raise ConfigError(f"{name} is not a setting of this server.{hint}")
 
 
 def _choose_backend(values: dict[str, Any]) -> None:
-    has_id, has_secret = bool(values["client_id"]), bool(values["client_secret"].reveal())
-    if has_id != has_secret:
-        missing = "LEYR_CLIENT_SECRET" if has_id else "LEYR_CLIENT_ID"
+    leyr = _all_or_none(values, ("client_id", "client_secret"))
+    cobalt = _all_or_none(
+        values, ("cobalt_client_id", "cobalt_client_secret", "cobalt_access_token")
+    )
+    if leyr and cobalt and not values["backend"]:
         raise ConfigError(
-            f"{missing} is missing: set both credentials, or neither for the sandbox."
+            "The credentials of Leyr and of Cobalt are set: choose one by LEYR_MCP_BACKEND."
         )
-    values["backend"] = cast("Backend", values["backend"] or ("leyr" if has_id else "sandbox"))
-    if values["backend"] == "leyr":
-        if not has_id:
-            raise ConfigError("LEYR_MCP_BACKEND is leyr, but LEYR_CLIENT_ID is missing.")
-        if not values["emr"]:
-            raise ConfigError("LEYR_EMR is missing: name the record system, for example webdoc.")
-    else:
+    usual = "leyr" if leyr else "cobalt" if cobalt else "sandbox"
+    backend = values["backend"] = cast("Backend", values["backend"] or usual)
+    if backend == "leyr" and not leyr:
+        raise ConfigError("LEYR_MCP_BACKEND is leyr, but LEYR_CLIENT_ID is missing.")
+    if backend == "cobalt" and not cobalt:
+        raise ConfigError("LEYR_MCP_BACKEND is cobalt, but COBALT_CLIENT_ID is missing.")
+    if backend == "leyr" and not values["emr"]:
+        raise ConfigError("LEYR_EMR is missing: name the record system, for example webdoc.")
+    if backend == "cobalt":
+        values["emr"] = COBALT
+    elif backend == "sandbox":
         values["emr"] = values["emr"] or "webdoc"
+
+
+def _all_or_none(values: dict[str, Any], names: tuple[str, ...]) -> bool:
+    """Return whether credentials are set.
+
+    Raises:
+        ConfigError: Some of them are, and some are not.
+    """
+    given = {name: str(_bare(values[name])) for name in names}
+    missing = [name for name, value in given.items() if not value]
+    if missing and len(missing) < len(names):
+        field = missing[0].upper()
+        name = field if field.startswith("COBALT_") else f"LEYR_{field}"
+        whole = "both credentials" if len(names) == 2 else "all three credentials"  # noqa: PLR2004
+        raise ConfigError(f"{name} is missing: set {whole}, or none for the sandbox.")
+    return not missing
+
+
+def _bare(value: str | Secret) -> str:
+    return value.reveal() if isinstance(value, Secret) else value
+
+
+def _usual_zone(values: dict[str, Any], *, cobalt: bool) -> ZoneInfo:
+    if values["backend"] == "cobalt":
+        raise ConfigError(
+            "LEYR_MCP_TIMEZONE is missing: name the clinic's zone, for example America/Chicago."
+        )
+    return ZoneInfo("America/Chicago" if cobalt else "Europe/Stockholm")
 
 
 def _state_dir(given: str, environ: Mapping[str, str]) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from datetime import date
 from typing import Annotated, NotRequired
 
@@ -187,10 +186,8 @@ def _number(context: ToolContext, patient: Patient) -> PatientRef | None:
 
 def _usable_id(patient: Patient, otherwise: PatientRef | None) -> str | None:
     """Return the identifier to use from here on: never Leyr's own id, which no path takes."""
-    if patient.emr_id:
-        with contextlib.suppress(InputError):
-            return str(PatientRef("emr_id", patient.emr_id))
-    return str(otherwise) if otherwise else None
+    usable = people.own_ref(patient) or otherwise
+    return str(usable) if usable else None
 
 
 SPEC = ToolSpec(

@@ -123,5 +123,5 @@ SPEC = ToolSpec(
     input=Input,
     output=Answer,
     handler=handle,
-    needs="documents",
+    needs="read_documents",
 )

@@ -105,5 +105,5 @@ SPEC = ToolSpec(
     input=Input,
     output=Answer,
     handler=handle,
-    needs="notes",
+    needs="read_notes",
 )

@@ -114,5 +114,5 @@ SPEC = ToolSpec(
     input=Input,
     output=Answer,
     handler=handle,
-    needs="notes",
+    needs="read_notes",
 )

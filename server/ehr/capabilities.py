@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from leyr_mcp.server.ehr.identifiers import PatientType
+
 _EHR = frozenset({"emr_id"})
 _SE = frozenset({"emr_id", "se_personal_number"})
 _NO = frozenset({"emr_id", "no_personal_number"})
@@ -18,10 +20,24 @@ _BOTH = _SE | _NO
 class Capabilities:
     """One record system; `patient_types` and `resource_types` are None where unknown.
 
-    `number_needed` and `phone_needed` say without what it creates no patient.
+    Attributes:
+        own_type: What an identifier is that comes without its type.
+        number_needed: Without a number of this type it creates no patient.
+        phone_needed: Without a telephone number it creates no patient.
+        notes: Whether notes can be written.
+        documents: Whether documents can be attached.
+        read_notes: Whether notes can be listed and read.
+        read_documents: Whether documents can be listed and read.
+        names_author: Whether it takes in whose name notes and documents are written.
+        free_notes_only: It takes a note as one text, without a template.
+        booking_needs: Without these it books nothing.
+        reschedule: Whether an appointment can be moved, where it can be changed.
+        confirm: Whether a code of confirmation can be given, where it can be changed.
+        queues: A write is only queued at first, and stored minutes later.
     """
 
     name: str
+    own_type: PatientType = "emr_id"
     patient_types: frozenset[str] | None = None
     resource_types: frozenset[str] | None = field(default=_EHR)
     create_patient: bool | None = None
@@ -34,6 +50,14 @@ class Capabilities:
     emr_id_is_national_number: bool = False
     number_needed: str | None = None
     phone_needed: bool = False
+    read_notes: bool | None = None
+    read_documents: bool | None = None
+    names_author: bool = True
+    free_notes_only: bool = False
+    booking_needs: tuple[str, ...] = ()
+    reschedule: bool | None = None
+    confirm: bool | None = None
+    queues: bool = False
 
 
 UNKNOWN = Capabilities(name="unknown", resource_types=None)
@@ -66,6 +90,7 @@ EMRS: dict[str, Capabilities] = {
         change_appointment=False,
         notes=True,
         documents=False,
+        read_documents=False,
     ),
     "anitasystems": Capabilities(
         name="Anita Systems",
@@ -110,6 +135,28 @@ EMRS: dict[str, Capabilities] = {
     "prorenata": Capabilities(name="Prorenata", patient_types=_SE),
     "solvit": Capabilities(name="SolvIT", patient_types=_EHR),
 }
+
+
+COBALT = Capabilities(
+    name="Cobalt",
+    own_type="mrn",
+    patient_types=frozenset({"mrn"}),
+    create_patient=False,
+    get_patient=True,
+    book=True,
+    list_appointments=True,
+    change_appointment=True,
+    notes=True,
+    documents=True,
+    read_notes=False,
+    read_documents=False,
+    names_author=False,
+    free_notes_only=True,
+    booking_needs=("resource_id", "healthcare_service_id"),
+    reschedule=False,
+    confirm=False,
+    queues=True,
+)
 
 
 def capabilities_of(emr: str) -> Capabilities:

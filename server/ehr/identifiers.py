@@ -16,8 +16,8 @@ from typing import ClassVar, Literal, TypeAlias, TypeVar, get_args
 
 from leyr_mcp.server.errors import CODES, InputError
 
-IdType = Literal["emr_id", "se_personal_number", "no_personal_number", "nhs_number", "hsa_id"]
-PatientType = Literal["emr_id", "se_personal_number", "no_personal_number", "nhs_number"]
+PatientType = Literal["emr_id", "mrn", "se_personal_number", "no_personal_number", "nhs_number"]
+IdType = Literal[PatientType, "hsa_id"]
 ResourceType = Literal["emr_id", "hsa_id", "se_personal_number", "no_personal_number"]
 Environment: TypeAlias = Literal["test", "production"] | None
 _Origin: TypeAlias = Literal["live", "test", "help"] | None
@@ -33,9 +33,10 @@ _FORMS = {
     "nhs_number": re.compile(r"[0-9]{3}([ -]?)[0-9]{3}\1[0-9]{4}"),
     "hsa_id": re.compile(r"[Ss][Ee][0-9]{10}-[A-Za-z0-9]{1,18}"),
 }
+_OWN_TYPES = ("emr_id", "mrn")
 _NUMBER_LIKE = re.compile(r"[0-9+ -]{10,13}")
 _CANONICAL: dict[str, re.Pattern[str]] = {
-    "emr_id": _OPAQUE,
+    **dict.fromkeys(_OWN_TYPES, _OPAQUE),
     "se_personal_number": re.compile(r"[0-9]{12}"),
     "no_personal_number": re.compile(r"[0-9]{11}"),
     "nhs_number": re.compile(r"[0-9]{10}"),
@@ -47,13 +48,16 @@ _SEPARATORS = {ord(sign): None for sign in " +-"}
 
 _NAMES = {
     "emr_id": "record system's own id",
+    "mrn": "medical record number",
     "se_personal_number": "Swedish personal number",
     "no_personal_number": "Norwegian personal number",
     "nhs_number": "NHS number",
     "hsa_id": "HSA id",
 }
 _RULES = {
-    "emr_id": "1 to 96 of the characters A-Z, a-z, 0-9, full stop, underscore, colon and hyphen",
+    **dict.fromkeys(
+        _OWN_TYPES, "1 to 96 of A-Z, a-z, 0-9, full stop, underscore, colon and hyphen"
+    ),
     "se_personal_number": "YYYYMMDDNNNC, YYYYMMDD-NNNC, YYMMDD-NNNC or, from the year of the 100th "
     "birthday, YYMMDD+NNNC",
     "no_personal_number": "eleven digits, with or without one space after the sixth",
@@ -211,7 +215,7 @@ _FAULTS: Mapping[str, Callable[[str, date | None], str | None]] = {
 
 def _shape_error(kind: str, field: str | None = None) -> InputError:
     # The code's own advice, to correct the field, would invite guessing of digits.
-    step = None if kind == "emr_id" else CODES["identifier_checksum"].next_step
+    step = None if kind in _OWN_TYPES else CODES["identifier_checksum"].next_step
     message = f"The {_NAMES[kind]} does not have the right form: {_RULES[kind]}."
     return InputError(message, field=field, next_step=step)
 
@@ -220,9 +224,7 @@ def _verify(kind: str, value: str, as_of: date | None) -> None:
     _text(value)  # refuses what is no string at all
     if not _CANONICAL[kind].fullmatch(value):
         raise _shape_error(kind)
-    check = _FAULTS.get(kind)
-    fault = check(value, as_of) if check else None
-    if fault:
+    if (check := _FAULTS.get(kind)) and (fault := check(value, as_of)):
         raise InputError(f"The {_NAMES[kind]} {fault}.", code="identifier_checksum")
 
 
@@ -242,7 +244,7 @@ def _masked(kind: str, value: str) -> str:
     An HSA id loses the end of its organisation number too: a sole trader's is a personal number.
     A record system's own id is shown, unless it is a national number.
     """
-    if kind == "emr_id":
+    if kind in _OWN_TYPES:
         return mask_national_number(value) or value
     if kind == "hsa_id":
         return f"{value[:8]}****-****"
@@ -351,7 +353,7 @@ def _read_swedish(text: str, today: date) -> str:
 
 def _read(kind: str, text: str, today: date) -> str:
     """The canonical form, not yet verified."""
-    if kind == "emr_id":
+    if kind in _OWN_TYPES:
         return text
     if kind == "se_personal_number":
         return _read_swedish(text, today)

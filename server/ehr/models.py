@@ -103,6 +103,7 @@ class Patient(Entity):
 
     id: str | None = None
     emr_id: str | None = None
+    mrn: str | None = None
     first_name: str | None = None
     last_name: str | None = None
     external_id: str | None = None
@@ -113,7 +114,10 @@ class Patient(Entity):
 
 
 class Appointment(Entity):
-    """A booked time; `status` is kept as the vendor spells it, known or not."""
+    """A booked time; `status` is kept as the vendor spells it, known or not.
+
+    `job_id` is the job of one that is queued and not yet in the record.
+    """
 
     id: Id
     start: AwareDatetime
@@ -124,6 +128,7 @@ class Appointment(Entity):
     healthcare_service_id: str | None = None
     care_unit_id: str | None = None
     comment: str | None = None
+    job_id: str | None = None
 
 
 class Note(Entity):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import date
 from typing import Literal
 
@@ -38,6 +39,22 @@ def birth_date(patient: Patient, *numbers: PatientRef | None) -> date | None:
     if patient.birth_date is not None:
         return patient.birth_date
     return next((n.birth_date for n in numbers if n is not None and n.birth_date), None)
+
+
+def own_ref(patient: Patient) -> PatientRef | None:
+    """Return the record's own identifier of a patient, as calls take it, if it has a usable one."""
+    with suppress(InputError):
+        if patient.mrn:
+            return PatientRef("mrn", patient.mrn)
+        if patient.emr_id:
+            return PatientRef("emr_id", patient.emr_id)
+    return None
+
+
+def all_ids(patient: Patient) -> tuple[str, ...]:
+    """Return every identifier that a record tells of a patient."""
+    known = (patient.id, patient.mrn, patient.emr_id, patient.external_id)
+    return tuple(filter(None, known))
 
 
 def full_name(patient: Patient) -> str:

@@ -94,12 +94,12 @@ Change = Reschedule | Cancel | Confirm
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewNote:
-    """A note to be written; it arrives unsigned."""
+    """A note to be written; it arrives unsigned. Not every record system takes an author."""
 
     title: str
     template_id: str
     content: Mapping[str, str]
-    created_by_id: str
+    created_by_id: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,10 +108,36 @@ class NewDocument:
 
     title: str
     format: str
-    created_by_id: str
+    created_by_id: str | None
     size: int
     chunks: AsyncIterable[bytes]
     type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A write that the record system only queued; its backend alone reads the id."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """The end of a job that went well: what is stored, as the record system tells it.
+
+    `entry` is None where it tells only the id; `patient_id` says whose it is, if that is told.
+    """
+
+    record_id: str
+    entry: Appointment | Note | Document | Patient | None = None
+    patient_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The end of a job that failed; `told` is the record system's own words, for people alone."""
+
+    told: str = field(default="", repr=False)
 
 
 class Ehr(Protocol):
@@ -170,16 +196,20 @@ class Ehr(Protocol):
         """Return one appointment."""
         ...
 
-    async def notes(self, care_unit_id: str, patient: PatientRef) -> list[Note]:
-        """Return a patient's notes."""
+    async def notes(
+        self, care_unit_id: str, patient: PatientRef, *, since: datetime | None = None
+    ) -> list[Note]:
+        """Return a patient's notes; those made before `since` may be left out."""
         ...
 
     async def note(self, care_unit_id: str, patient: PatientRef, note_id: str) -> Note:
         """Return one note with its content."""
         ...
 
-    async def documents(self, care_unit_id: str, patient: PatientRef) -> list[Document]:
-        """Return a patient's documents, without content."""
+    async def documents(
+        self, care_unit_id: str, patient: PatientRef, *, since: datetime | None = None
+    ) -> list[Document]:
+        """Return a patient's documents, without content; those before `since` may be left out."""
         ...
 
     async def document(self, care_unit_id: str, patient: PatientRef, document_id: str) -> Document:
@@ -192,28 +222,38 @@ class Ehr(Protocol):
         """Return one document whose content is told as size and SHA-256 only."""
         ...
 
-    async def create_patient(self, care_unit_id: str, new: NewPatient) -> Patient:
+    async def job(
+        self, care_unit_id: str, job_id: str, *, since: datetime
+    ) -> Stored | Failed | None:
+        """Return what became of a job that was queued after `since`; None while it is not known."""
+        ...
+
+    async def create_patient(self, care_unit_id: str, new: NewPatient) -> Patient | Job:
         """Create a patient, or return the one that exists."""
         ...
 
-    async def book(self, care_unit_id: str, new: NewAppointment) -> Appointment:
+    async def book(self, care_unit_id: str, new: NewAppointment) -> Appointment | Job:
         """Book an appointment."""
         ...
 
     async def change_appointment(
         self, care_unit_id: str, appointment_id: str, change: Change
-    ) -> Appointment:
+    ) -> Appointment | Job:
         """Reschedule, cancel or confirm an appointment; the answer may carry another id."""
         ...
 
-    async def write_note(self, care_unit_id: str, patient: PatientRef, new: NewNote) -> Note:
+    async def write_note(self, care_unit_id: str, patient: PatientRef, new: NewNote) -> Note | Job:
         """Write a note."""
         ...
 
     async def attach_document(
         self, care_unit_id: str, patient: PatientRef, new: NewDocument
-    ) -> Document:
+    ) -> Document | Job:
         """Attach a document."""
+        ...
+
+    def clock_skew_s(self) -> float | None:
+        """Return how far this machine's clock is ahead of the vendor's, if that is known."""
         ...
 
     async def close(self) -> None:

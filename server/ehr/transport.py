@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import httpx2
+from pydantic_core import to_json
 
 from leyr_mcp.server.ehr.resilience import ATTEMPTS, Breaker, Budget, backoff_s, retry_after_s
 from leyr_mcp.server.errors import (
@@ -76,11 +77,13 @@ MAYBE_SENT = (
 class Reading:
     """How much of an answer is read, and by which filter; each attempt has a fresh one.
 
-    What a filter passes on is held to `BODY_LIMIT`, whatever the limit of what it takes in.
+    What a filter passes on is held to `BODY_LIMIT`, whatever the limit of what it takes in. A file
+    comes as it is; everything else must be JSON.
     """
 
     limit: int = BODY_LIMIT
     fresh: Callable[[], Filter] | None = None
+    file: bool = False
 
 
 WHOLE = Reading()
@@ -173,7 +176,7 @@ class Transport:
         """
         return await self.send("GET", segments, query, reading=reading, repeatable=True)
 
-    async def send(
+    async def send(  # noqa: PLR0913 - what one request may need, each part named
         self,
         method: str,
         segments: Sequence[str],
@@ -181,6 +184,7 @@ class Transport:
         *,
         body: bytes | AsyncIterable[bytes] | None = None,
         length: int = 0,
+        content_type: str | None = None,
         reading: Reading = WHOLE,
         deadline_s: float | None = None,
         repeatable: bool = False,
@@ -206,7 +210,7 @@ class Transport:
                 async with asyncio.timeout_at(
                     asyncio.get_running_loop().time() + ends - time.monotonic()
                 ):
-                    request = self._request(method, target, body, length)
+                    request = self._request(method, target, body, length, content_type)
                     answer = await self._once(request, reading)
             except TimeoutError:
                 self._breaker.record(ok=False)
@@ -256,7 +260,12 @@ class Transport:
         return found
 
     def _request(
-        self, method: str, target: bytes, body: bytes | AsyncIterable[bytes] | None, length: int
+        self,
+        method: str,
+        target: bytes,
+        body: bytes | AsyncIterable[bytes] | None,
+        length: int,
+        content_type: str | None,
     ) -> httpx2.Request:
         """Build a request whose scheme, host and port no target can move."""
         # Over a socket the target goes beside the base URL, which so is not parsed again each time.
@@ -269,6 +278,8 @@ class Transport:
             )
         headers = self._headers.copy()
         headers["Content-Length"] = str(len(body) if isinstance(body, bytes) else length)
+        if content_type is not None:
+            headers["Content-Type"] = content_type
         return httpx2.Request(method, url, headers=headers, content=body, extensions=extensions)
 
     async def _once(self, request: httpx2.Request, reading: Reading) -> Answer:
@@ -314,7 +325,7 @@ class Transport:
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         is_json = kind.endswith("json")
         ok = response.status_code in _SUCCESS
-        if ok and not is_json:
+        if ok and not is_json and not reading.file:
             raise UpstreamContractError("The record system did not answer with JSON.")
         if ok:
             return Answer(response.status_code, await _bounded(response, reading))
@@ -352,3 +363,15 @@ def _unreachable(
 
 def _is_outage(exc: UpstreamError) -> bool:
     return isinstance(exc, UpstreamUnavailableError | UpstreamRateLimitError)
+
+
+def encoded(body: dict[str, Any]) -> bytes:
+    """Return a body as JSON.
+
+    Raises:
+        InputError: A text in it cannot be sent.
+    """
+    try:
+        return to_json(body)
+    except ValueError:  # half a character: Python's JSON reader lets one through
+        raise InputError("A text holds characters that cannot be sent.") from None

@@ -257,7 +257,9 @@ def _foreign(text: str, subject: Subject, own: frozenset[str]) -> Iterator[tuple
 
 def _other_identifier(name: str | None, text: str, subject: Subject) -> Iterator[Check]:
     own = subject.own_numbers()
-    told = subject.patient.type != "emr_id" or any(len(digits) >= _TEN_DIGITS for digits in own)
+    told = subject.patient.type not in ("emr_id", "mrn") or any(
+        len(digits) >= _TEN_DIGITS for digits in own
+    )
     found = {
         "block" if sure and (told or not same_day) else "day" if sure else "form"
         for sure, same_day in _foreign(text.translate(_WRITTEN), subject, own)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from leyr_mcp.server.ehr.models import Appointment, Document, Note, Patient
+from leyr_mcp.server.ehr.port import Job
 from leyr_mcp.server.errors import (
     ConfigError,
     InputError,
@@ -31,10 +32,15 @@ from leyr_mcp.server.errors import (
 
 @dataclass(frozen=True, slots=True)
 class NotReceived:
-    """The request certainly never arrived; the same may be sent again."""
+    """The request certainly never arrived, or was turned away at the door; it may be sent again.
+
+    `lasting` until a person has done something elsewhere, so it is tried for as long as it is
+    approved.
+    """
 
     reason: str
     retry_after_s: float | None = None
+    lasting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,7 @@ class InDoubt:
 Outcome = NotReceived | Done | Accepted | Refused | InDoubt
 
 SLOT_TAKEN = "slot_taken"
+SIGN_IN = "sign_in_needed"
 
 # The vendor's own words for "no", documented as given before anything is stored.
 REFUSING = frozenset(
@@ -104,8 +111,8 @@ _FAILED = 500
 
 def answered(result: object) -> Outcome:
     """Return what a write's answer says."""
-    if isinstance(result, Accepted):
-        return result
+    if isinstance(result, Job):
+        return Accepted(result.id)
     if isinstance(result, Patient):
         known = result.emr_id or result.id
         return Done(known) if known else InDoubt("bad_answer")
@@ -117,6 +124,11 @@ def answered(result: object) -> Outcome:
 def failed(exc: BaseException) -> Outcome:
     """Return what a write's failure says; an exception without a row here is doubt."""
     return ROWS.get(type(exc), _doubt("unexpected"))(exc)
+
+
+def needs_sign_in(exc: BaseException) -> bool:
+    """Whether nothing goes on before the clinic signs in again at its record system."""
+    return isinstance(exc, UpstreamAuthError) and exc.vendor_code == "LOGIN_REQUIRED"
 
 
 def _doubt(reason: str) -> Callable[[BaseException], Outcome]:
@@ -139,6 +151,8 @@ def _upstream(reason: str) -> Callable[[BaseException], Outcome]:
 def _told(exc: UpstreamError) -> Outcome | None:
     """Return what code and status make certain together."""
     code, status = exc.vendor_code, exc.status or 0
+    if needs_sign_in(exc):
+        return NotReceived(SIGN_IN, lasting=True)
     if status >= _FAILED or status in _UNCLEAR:
         return None
     if code == "NO_TIMESLOTS_AVAILABLE":

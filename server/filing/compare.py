@@ -10,7 +10,9 @@ import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from typing import get_args
 
+from leyr_mcp.server.ehr.identifiers import IdType
 from leyr_mcp.server.ehr.models import Appointment, Document, Note, Patient
 from leyr_mcp.server.filing.payloads import (
     AppointmentItem,
@@ -23,6 +25,8 @@ from leyr_mcp.server.filing.payloads import (
 EQUAL = "equal"
 UNREADABLE = "unreadable"
 CANCELLED = "cancelled"
+# In these an appointment takes no time.
+GONE = frozenset({CANCELLED, "failed"})
 AWAITING = "awaiting_confirmation"
 
 # A time without offset may be of any zone, and a date alone stands for its midnight.
@@ -66,7 +70,7 @@ def bare(identifier: str) -> str:
     return value if colon and kind in _TYPES else identifier
 
 
-_TYPES = frozenset({"emr_id", "se_personal_number", "no_personal_number", "nhs_number", "hsa_id"})
+_TYPES = frozenset(get_args(IdType))
 
 
 def may_be(found: str | None, wanted: str | None) -> bool:
@@ -122,7 +126,7 @@ def _parts(content: Mapping[str, str]) -> dict[str, str]:
 def appointment_difference(item: AppointmentItem, found: Appointment) -> str | None:
     """Return what of a stored appointment is not as approved, or None."""
     same = {
-        "status": found.status != CANCELLED,
+        "status": found.status not in GONE,
         "start": same_time(found.start, item.start),
         "end": same_time(found.end, item.end),
         "resource": may_be(found.resource_id, item.resource_id),
@@ -145,7 +149,7 @@ def change_difference(item: ChangeItem, found: Appointment) -> str | None:
     resource = found.resource_id if found.resource_id or not moved else item.resource_id
     comment = found.comment if found.comment or not moved else item.comment
     same = {
-        "status": found.status != CANCELLED,
+        "status": found.status not in GONE,
         "start": item.start is None or same_time(found.start, item.start),
         "end": item.end is None or same_time(found.end, item.end),
         "resource": item.resource_id is None or may_be(resource or "", item.resource_id),

@@ -23,9 +23,9 @@ from leyr_mcp.server.errors import (
     UpstreamNotFoundError,
     UpstreamNotSupportedError,
 )
-from leyr_mcp.server.filing import findings, subject
+from leyr_mcp.server.filing import findings, fits, subject
 from leyr_mcp.server.filing.audit import Who
-from leyr_mcp.server.filing.compare import AWAITING, CANCELLED, may_be, same_time
+from leyr_mcp.server.filing.compare import AWAITING, GONE, may_be, same_time
 from leyr_mcp.server.filing.entries import Entry, Proposal, Shown
 from leyr_mcp.server.filing.payloads import (
     AppointmentItem,
@@ -83,9 +83,11 @@ class Drafting:
         """Return what a proposal comes to.
 
         Raises:
-            LeyrMcpError: It is about another patient than its caller believes, or has no author.
+            LeyrMcpError: It is about another patient than its caller believes, has no author, or
+                is nothing that this record system takes.
             UpstreamError: The patient cannot be read.
         """
+        fits.check(proposal.item, self._ehr.capabilities)
         seen = await self._seen(proposal)
         payload = await self._payload(proposal, seen)
         return Plan(proposal=proposal, payload=payload, seen=seen, whom=_whom(payload, seen))
@@ -178,7 +180,7 @@ class Drafting:
             return True
         if isinstance(item, ChangeItem):
             return _undone(item, now)
-        return now.status == CANCELLED
+        return now.status in GONE
 
     async def _seen(self, proposal: Proposal) -> Seen | None:
         trusted = self.policy == "trusted" and not isinstance(proposal.item, PatientItem)
@@ -205,6 +207,7 @@ class Drafting:
 
     async def _payload(self, proposal: Proposal, seen: Seen | None) -> Payload:
         authored = isinstance(proposal.item, NoteItem | DocumentItem)
+        authored = authored and self._ehr.capabilities.names_author
         return Payload(
             environment=self._environment,
             care_unit_id=proposal.care_unit_id,
@@ -241,7 +244,7 @@ def _undone(item: ChangeItem, now: Appointment) -> bool:
     if item.action == "confirm":
         return False  # a code is spent
     if item.action == "cancel":
-        return now.status not in (CANCELLED, AWAITING)
+        return now.status not in (*GONE, AWAITING)
     return (
         (item.start is not None and not same_time(now.start, item.start))
         or (item.end is not None and not same_time(now.end, item.end))

@@ -11,12 +11,10 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from leyr_mcp.server.ehr import people
-from leyr_mcp.server.ehr.identifiers import PatientRef
 from leyr_mcp.server.ehr.models import Appointment, Note, Patient, Timeslot
 from leyr_mcp.server.ehr.port import Ehr, Window
 from leyr_mcp.server.ehr.units import Units
 from leyr_mcp.server.errors import (
-    InputError,
     LeyrMcpError,
     StorageError,
     UpstreamConflictError,
@@ -25,7 +23,7 @@ from leyr_mcp.server.errors import (
     UpstreamNotSupportedError,
 )
 from leyr_mcp.server.filing.checks import Subject, check_identity, check_texts
-from leyr_mcp.server.filing.compare import CANCELLED, bare, may_be, note_difference
+from leyr_mcp.server.filing.compare import GONE, bare, may_be, note_difference
 from leyr_mcp.server.filing.compare import name as compared
 from leyr_mcp.server.filing.entries import Attached, Check, Entry, Expected
 from leyr_mcp.server.filing.payloads import (
@@ -359,7 +357,7 @@ async def _overlaps(
         Check("overlap", "warn", _overlap(other, zone))
         for other in found
         if other.id != own
-        and other.status != CANCELLED
+        and other.status not in GONE
         # A record system may not heed the filter by patient.
         and (other.patient_id is None or bare(other.patient_id) in seen.ids)
         and other.start < window.end
@@ -420,7 +418,5 @@ def _namesakes(item: PatientItem, found: list[Patient]) -> Check:
 
 
 def _id_of(patient: Patient) -> str:
-    try:
-        return f": patient_id {PatientRef('emr_id', patient.emr_id or '')}"
-    except InputError:
-        return ""
+    own = people.own_ref(patient)
+    return f": patient_id {own}" if own else ""

@@ -46,7 +46,7 @@ class NoteItem:
 
     __pydantic_config__ = _STRICT
 
-    def new(self, author: str) -> NewNote:
+    def new(self, author: str | None) -> NewNote:
         """Return it as the port takes it."""
         return NewNote(
             title=self.title,
@@ -157,7 +157,7 @@ class DocumentItem:
 
     __pydantic_config__ = _STRICT
 
-    def new(self, author: str, chunks: AsyncIterable[bytes]) -> NewDocument:
+    def new(self, author: str | None, chunks: AsyncIterable[bytes]) -> NewDocument:
         """Return it as the port takes it."""
         return NewDocument(
             title=self.title,

@@ -127,7 +127,7 @@ def patient_line(entry: Entry) -> str:
         parts.append(f"born {payload.patient_birth_date.isoformat()}")
     if shown.number:
         parts.append(f"national number {shown.number}")
-    if payload.patient.startswith("emr_id:"):
+    if payload.patient.startswith(("emr_id:", "mrn:")):
         parts.append(payload.patient)
     if shown.expected == "unverified":
         parts.append("could not be verified")

@@ -106,6 +106,15 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
         "job_timed_out": Reason(
             "The record system queued it, and did not say within a day what became of it.", _LOOK
         ),
+        "job_failed": Reason(
+            "The record system took it into its queue and then failed to store it.",
+            "Read why on the review page or with leyr-mcp drafts, mend that, and send it again or "
+            "drop it.",
+        ),
+        "sign_in_needed": Reason(
+            "The clinic's sign-in at its record system has ended.",
+            "Have the clinic sign in again on Cobalt's Link page; it then goes on by itself.",
+        ),
         # After looking
         "conflict": Reason("The record has an entry that is nearly this one, but differs.", _LOOK),
         "duplicate_upstream": Reason(

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from leyr_mcp.server.ehr import people
 from leyr_mcp.server.ehr.models import Appointment
 from leyr_mcp.server.ehr.port import Ehr, Window
 from leyr_mcp.server.errors import UpstreamNotFoundError, UpstreamNotSupportedError
-from leyr_mcp.server.filing.classify import SLOT_TAKEN
+from leyr_mcp.server.filing.classify import SIGN_IN, SLOT_TAKEN
 from leyr_mcp.server.filing.compare import (
     EQUAL,
     UNREADABLE,
@@ -64,11 +65,15 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What one look saw: what is it, what is nearly it, and why it may have missed something."""
+    """What one look saw: what is it, what is nearly it, and why it may have missed something.
+
+    `queued` is the job of an entry that is it, but still on its way to the record.
+    """
 
     hits: tuple[Hit, ...] = ()
     near: int = 0
     unclear: str | None = None
+    queued: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,13 @@ class Filed:
 
 
 @dataclass(frozen=True, slots=True)
+class Queued:
+    """It was accepted after all, as this job."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Human:
     """A person decides."""
 
@@ -95,7 +107,7 @@ class Again:
     """It may be sent again: the record system finds what exists instead of making a second."""
 
 
-Conclusion = Wait | Filed | Human | Again
+Conclusion = Wait | Filed | Queued | Human | Again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +136,10 @@ def conclude(found: Found, doubt: Doubt, *, grace_over: bool) -> Conclusion:
         return Filed(found.hits[0])
     if found.hits:
         return Human("duplicate_upstream")
+    if found.queued is not None:
+        return Queued(found.queued)
+    if found.unclear == SIGN_IN:
+        return Wait()  # a person has to sign in first, and is told so; nothing is given up by that
     if found.unclear is None and doubt.reason == SLOT_TAKEN:
         return Human(SLOT_TAKEN)  # refused, and no earlier attempt of ours holds the slot
     return _nothing(found, doubt) if grace_over else Wait()
@@ -172,6 +188,7 @@ class _Tally:
 
     unclear: str | None = None
     near: int = 0
+    queued: str | None = None
     hits: list[Hit] = field(default_factory=list)
 
     def add(self, hit: Hit, difference: str | None, made: Age) -> None:
@@ -185,14 +202,14 @@ class _Tally:
 
     def found(self) -> Found:
         """Return all of it."""
-        return Found(tuple(self.hits), self.near, self.unclear)
+        return Found(tuple(self.hits), self.near, self.unclear, self.queued)
 
 
 async def _note(ehr: Ehr, doubt: Doubt, item: NoteItem) -> Found:
     unit, ref, author = doubt.payload.care_unit_id, doubt.payload.ref, doubt.payload.author
     candidates = [
         note
-        for note in await ehr.notes(unit, ref)
+        for note in await ehr.notes(unit, ref, since=doubt.earliest)
         if note.id not in doubt.owned
         and age(note.created_at, doubt.earliest) is not Age.BEFORE
         and (note.title is None or text(note.title) == text(item.title))
@@ -219,7 +236,7 @@ async def _document(ehr: Ehr, doubt: Doubt, item: DocumentItem) -> Found:
     unit, ref, author = doubt.payload.care_unit_id, doubt.payload.ref, doubt.payload.author
     candidates = [
         entry
-        for entry in await ehr.documents(unit, ref)
+        for entry in await ehr.documents(unit, ref, since=doubt.earliest)
         if entry.id not in doubt.owned
         and age(entry.created_at, doubt.earliest) is not Age.BEFORE
         and document_difference(item, author, entry) in {None, "content"}
@@ -247,6 +264,9 @@ async def _appointment(ehr: Ehr, doubt: Doubt, item: AppointmentItem) -> Found:
     for entry in await _around(ehr, doubt.payload, item.start, item.end):
         difference = appointment_difference(item, entry)
         if entry.id not in doubt.owned and difference in {None, "end", "comment"}:
+            if entry.job_id is not None:
+                tally.queued = entry.job_id
+                continue
             if not comparable(entry.resource_id, item.resource_id):
                 tally.unclear = INCONCLUSIVE  # perhaps one of the patient's with somebody else
                 continue
@@ -295,7 +315,7 @@ async def _around(ehr: Ehr, payload: Payload, start: datetime, end: datetime) ->
     known = {ref.value}
     if any(entry.patient_id and bare(entry.patient_id) not in known for entry in entries):
         read = await ehr.patient(unit, ref)
-        known |= {bare(i) for i in (read.id, read.emr_id, read.external_id) if i}
+        known |= {bare(i) for i in people.all_ids(read)}
     return [e for e in entries if e.patient_id is None or bare(e.patient_id) in known]
 
 

@@ -6,8 +6,10 @@ import asyncio
 import logging
 from collections.abc import AsyncIterable, Awaitable, Callable
 
+from leyr_mcp.server.ehr import people
 from leyr_mcp.server.ehr.identifiers import PatientRef
-from leyr_mcp.server.ehr.port import Ehr
+from leyr_mcp.server.ehr.models import Appointment, Note
+from leyr_mcp.server.ehr.port import Ehr, Stored
 from leyr_mcp.server.errors import InputError, StorageError, UpstreamError
 from leyr_mcp.server.filing.checkpoints import checkpoint
 from leyr_mcp.server.filing.classify import Outcome, answered, failed
@@ -24,6 +26,7 @@ from leyr_mcp.server.filing.compare import (
 from leyr_mcp.server.filing.payloads import (
     AppointmentItem,
     ChangeItem,
+    DocumentItem,
     NoteItem,
     PatientItem,
     Payload,
@@ -52,7 +55,7 @@ def _prepare(ehr: Ehr, payload: Payload, file: AsyncIterable[bytes]) -> Send:
     unit = payload.care_unit_id
     match payload.item:
         case NoteItem() as item:
-            ref, note = payload.ref, item.new(_author(payload))
+            ref, note = payload.ref, item.new(_author(ehr, payload))
             return lambda: ehr.write_note(unit, ref, note)
         case AppointmentItem() as item:
             booking = item.new(payload.ref)
@@ -64,7 +67,7 @@ def _prepare(ehr: Ehr, payload: Payload, file: AsyncIterable[bytes]) -> Send:
             person = item.new()
             return lambda: ehr.create_patient(unit, person)
         case item:
-            ref, document = payload.ref, item.new(_author(payload), Exact(item, file, _given))
+            ref, document = payload.ref, item.new(_author(ehr, payload), Exact(item, file, _given))
             return lambda: ehr.attach_document(unit, ref, document)
 
 
@@ -72,8 +75,8 @@ def _given() -> None:
     checkpoint("given")
 
 
-def _author(payload: Payload) -> str:
-    if not payload.author:
+def _author(ehr: Ehr, payload: Payload) -> str | None:
+    if not payload.author and ehr.capabilities.names_author:
         raise StorageError("A stored draft names no author.")
     return payload.author
 
@@ -106,6 +109,29 @@ async def read_back(ehr: Ehr, payload: Payload, record_id: str) -> str:
     return EQUAL if difference is None else f"differs:{difference}"
 
 
+def told_difference(payload: Payload, stored: Stored) -> str:
+    """Return the same of what a record system tells of its own accord when a job is done."""
+    ref = payload.ref if payload.patient else None
+    if ref and stored.patient_id and bare(stored.patient_id) != ref.value:
+        return "differs:patient"
+    difference: str | None
+    match payload.item, stored.entry:
+        case NoteItem() as item, Note() as note if note.content is not None:
+            difference = note_difference(item, payload.author, note)
+        case AppointmentItem() as item, Appointment() as found:
+            difference = appointment_difference(item, found)
+        case ChangeItem() as item, Appointment() as found:
+            difference = change_difference(item, found)
+        case _:
+            return UNREADABLE
+    return EQUAL if difference is None else f"differs:{difference}"
+
+
+def is_told_whole(payload: Payload, stored: Stored) -> bool:
+    """Whether nothing is left to read back; of a file only its being there is told."""
+    return stored.entry is not None and not isinstance(payload.item, DocumentItem | PatientItem)
+
+
 async def is_of_another(ehr: Ehr, payload: Payload, record_id: str) -> bool:
     """Return whether an appointment is another patient's; notes are read below their patient.
 
@@ -121,7 +147,7 @@ async def is_of_another(ehr: Ehr, payload: Payload, record_id: str) -> bool:
     if whose is None or bare(whose) == ref.value:
         return False
     read = await ehr.patient(unit, ref)
-    return bare(whose) not in {bare(i) for i in (read.id, read.emr_id, read.external_id) if i}
+    return bare(whose) not in map(bare, people.all_ids(read))
 
 
 async def _person(ehr: Ehr, unit: str, item: PatientItem, record_id: str) -> str | None:

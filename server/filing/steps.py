@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import Literal
+from datetime import timedelta
 
-from leyr_mcp.server.ehr.port import Ehr
+from leyr_mcp.server.ehr.port import Failed, Stored
 from leyr_mcp.server.errors import StorageError, UpstreamError
 from leyr_mcp.server.filing import precheck, reconcile
-from leyr_mcp.server.filing.audit import FAILED, OK, REFUSED, About, AuditTrail, Who
+from leyr_mcp.server.filing.audit import FAILED, OK, REFUSED
 from leyr_mcp.server.filing.checkpoints import checkpoint
 from leyr_mcp.server.filing.classify import (
+    SIGN_IN,
     SLOT_TAKEN,
     Accepted,
     Done,
@@ -27,14 +26,23 @@ from leyr_mcp.server.filing.classify import (
     NotReceived,
     Outcome,
     Refused,
+    needs_sign_in,
 )
-from leyr_mcp.server.filing.compare import UNREADABLE
+from leyr_mcp.server.filing.compare import EQUAL, UNREADABLE
 from leyr_mcp.server.filing.entries import staged_name
-from leyr_mcp.server.filing.owners import is_dead
-from leyr_mcp.server.filing.payloads import ChangeItem, Payload, digest_of
-from leyr_mcp.server.filing.sending import Send, prepare, read_back, report_strange, send_once
-from leyr_mcp.server.filing.timing import JOB_LIMIT_S, Timing, job_pause_s
-from leyr_mcp.server.storage.store import OPEN, AuditEntry, Change, Draft, Kind, State, Store
+from leyr_mcp.server.filing.hands import Hands, about
+from leyr_mcp.server.filing.payloads import ChangeItem, Payload
+from leyr_mcp.server.filing.sending import (
+    Send,
+    is_told_whole,
+    prepare,
+    read_back,
+    report_strange,
+    send_once,
+    told_difference,
+)
+from leyr_mcp.server.filing.timing import JOB_LIMIT_S, job_pause_s
+from leyr_mcp.server.storage.store import Change, Draft, Kind, State
 
 _log = logging.getLogger("leyr_mcp.filing")
 
@@ -49,42 +57,9 @@ _BACKOFF_S, _LONGEST_S = 0.25, 8.0
 _STORE_PAUSES_S = (0.2, 1.0)
 _TWIN_S = 5.0
 
-# Tells what became of a job that the record system queued; None as long as it does not know.
-Follow = Callable[[Draft, Payload], Awaitable[Outcome | None]]
 
-
-class Steps:
+class Steps(Hands):
     """The two things that can be done next: send one draft, look for one."""
-
-    def __init__(  # noqa: PLR0913 - its whole surroundings, each replaced by tests
-        self,
-        store: Store,
-        ehr: Ehr,
-        *,
-        owner: str,
-        trail: AuditTrail,
-        environment: str | None,
-        files: precheck.Files,
-        timing: Timing,
-        follow: Follow | None,
-        clock: Callable[[], datetime],
-        rng: random.Random,
-        changed: Callable[[str], None],
-    ) -> None:
-        self._store = store
-        self._ehr = ehr
-        self._owner = owner
-        self._trail = trail
-        self._who = Who(subject=owner, issuer="worker")
-        self._environment = environment
-        self._files = files
-        self._timing = timing
-        self._follow = follow
-        self._clock = clock
-        self._rng = rng
-        self._changed = changed
-        self._at_start = True
-        self.verifying: set[str] = set()
 
     async def send_one(self) -> bool:
         """Take the approved draft that waits longest as far as it goes; False if there is none."""
@@ -143,7 +118,7 @@ class Steps:
                 verdict = await precheck.check(self._ehr, payload, file)
                 return send if isinstance(verdict, precheck.Go) else verdict
         except UpstreamError as exc:
-            return self._later(draft.looked, exc.code, exc.retry_after_s)
+            return self._put_off(draft, exc)
         except TimeoutError:
             return self._later(draft.looked, "upstream_busy", None)
         except StorageError:
@@ -152,15 +127,24 @@ class Steps:
             report_strange(exc)
             return precheck.Stop("internal")
 
-    async def _earlier(self, doubt: reconcile.Doubt) -> precheck.Stop | reconcile.Hit | None:
+    async def _earlier(
+        self, doubt: reconcile.Doubt
+    ) -> precheck.Stop | reconcile.Hit | Change | None:
         """Look once before the same is sent again: an earlier attempt may have arrived."""
         found = await reconcile.look(self._ehr, doubt)
         if found.hits:
             return found.hits[0] if len(found.hits) == 1 else precheck.Stop("duplicate_upstream")
+        if found.queued is not None:  # it is on its way to the record, and will be found there
+            return self._later(0, "twin_open", _TWIN_S)
         item = doubt.payload.item
         if isinstance(item, ChangeItem) and item.action == "confirm":
             return precheck.Stop("code_spent")  # a code is never sent twice
         return None
+
+    def _put_off(self, draft: Draft, exc: UpstreamError) -> Change:
+        if needs_sign_in(exc):
+            return self._later(draft.looked, SIGN_IN, self._timing.sign_in_s)
+        return self._later(draft.looked, exc.code, exc.retry_after_s)
 
     def _later(self, tries: int, reason: str, after_s: float | None) -> Change:
         """Return what puts a draft off, longer each time."""
@@ -205,7 +189,7 @@ class Steps:
             self._owner,
             now=now,
             lease_until=now + timedelta(seconds=lease_s),
-            audit=self._trail.intent(draft.kind, self._who, _about(draft, payload)),
+            audit=self._trail.intent(draft.kind, self._who, about(draft, payload)),
             draft_id=draft.id,
         )
         if claimed is None:  # revoked or lapsed, which moved it; or its twin is under way
@@ -255,6 +239,10 @@ class Steps:
                 await self._move(draft, "accepted", change, self._event(draft, payload, OK))
             case Refused(code):
                 await self._human(draft, code, REFUSED, payload)
+            case NotReceived(reason, lasting=True):
+                later = self._later(0, reason, self._timing.sign_in_s)
+                change = Change(reason=reason, next_at=later.next_at, looked=0, unspend=True)
+                await self._move(draft, "approved", change, self._event(draft, payload, REFUSED))
             case NotReceived(reason, after_s) if draft.attempt < _SENDS.get(
                 draft.kind, _MOST_SENDS
             ):
@@ -341,13 +329,16 @@ class Steps:
             async with asyncio.timeout(self._timing.round_s):
                 found = await reconcile.look(self._ehr, doubt)
         except Exception as exc:  # noqa: BLE001 - a look that failed says nothing
-            found = reconcile.Found(unclear="lookup_failed")
+            found = reconcile.Found(unclear=SIGN_IN if needs_sign_in(exc) else "lookup_failed")
             report_strange(exc)
         checkpoint("looked")
         audit = self._checked_event(draft, payload, "look")
         match reconcile.conclude(found, doubt, grace_over=began >= over):
             case reconcile.Filed(hit):
                 await self._filed(draft, payload, hit.change())
+            case reconcile.Queued(job_id):
+                change = Change(job_id=job_id, next_at=self._in(job_pause_s(0)), looked=0)
+                await self._move(draft, "accepted", change, audit)
             case reconcile.Human(reason):
                 await self._human(draft, reason, FAILED, payload)
             case reconcile.Again() if draft.attempt < _MOST_SENDS:
@@ -364,26 +355,30 @@ class Steps:
     async def _ask(self, draft: Draft, payload: Payload) -> None:
         """Ask what became of a queued job; nothing is ever sent again from here."""
         age_s = (self._clock() - (draft.last_sent_at or draft.created_at)).total_seconds()
-        told: Outcome | None = None
+        told: Stored | Failed | None = None
+        since = draft.first_sent_at or draft.created_at
         try:
             async with asyncio.timeout(self._timing.round_s):
-                told = await self._follow(draft, payload) if self._follow else None
+                told = await self._ehr.job(draft.care_unit_id, draft.job_id or "", since=since)
         except Exception as exc:  # noqa: BLE001 - not told is not told
             report_strange(exc)
         checkpoint("asked")
         match told:
-            case Done(record_id):
-                await self._finished(draft, payload, record_id)
-            case Refused(code):
-                await self._human(draft, code, REFUSED, payload)
+            case Stored() as stored:
+                await self._finished(draft, payload, stored)
+            case Failed(words):
+                await self._human(draft, "job_failed", REFUSED, payload, told=words)
             case _ if age_s >= JOB_LIMIT_S:
                 await self._human(draft, "job_timed_out", FAILED, payload)
             case _:
                 change = Change(next_at=self._in(job_pause_s(age_s)), looked=draft.looked + 1)
                 await self._move(draft, "accepted", change)
 
-    async def _finished(self, draft: Draft, payload: Payload, record_id: str) -> None:
-        verified = await self._read_back(payload, record_id)
+    async def _finished(self, draft: Draft, payload: Payload, stored: Stored) -> None:
+        verified = told_difference(payload, stored)
+        if verified in (EQUAL, UNREADABLE) and not is_told_whole(payload, stored):
+            verified = await self._read_back(payload, stored.record_id)
+        record_id = stored.record_id
         if verified.startswith("differs"):
             change = Change(reason="stored_differently", remote_id=record_id, verified=verified)
             audit = self._event(draft, payload, FAILED)
@@ -391,102 +386,3 @@ class Steps:
         else:
             change = Change(remote_id=record_id, matched_by="job", verified=verified)
             await self._filed(draft, payload, change)
-
-    # The ledger
-
-    def _in(self, seconds: float) -> datetime:
-        return self._clock() + timedelta(seconds=seconds)
-
-    async def _take_over(self) -> bool:
-        """End what dead processes of this machine hold, which would else last as long as a lease.
-
-        A write that one of them began is in doubt from now on, and no sooner decided by that.
-        """
-        ended = False
-        for draft in await self._store.drafts(states=tuple(OPEN)):
-            if draft.lease_owner is not None and is_dead(draft.lease_owner):
-                ended |= await self._store.move(
-                    draft.id,
-                    draft.state,
-                    "unknown" if draft.state == "sending" else draft.state,
-                    version=draft.version,
-                    now=self._clock(),
-                    change=Change(next_at=self._clock(), looked=0),
-                    owner=draft.lease_owner,
-                )
-        return ended
-
-    async def _take(self, states: tuple[State, ...], work_s: float) -> Draft | None:
-        now = self._clock()
-        until = now + timedelta(seconds=work_s + self._timing.margin_s)
-        return await self._store.take_due(self._owner, states, now=now, lease_until=until)
-
-    async def _payload(self, draft: Draft) -> Payload | None:
-        """Return what a draft holds; what cannot be used here is given to a person."""
-        payload = _opened(draft)
-        if payload is not None and payload.environment == self._environment:
-            return payload
-        await self._human(draft, "damaged" if payload is None else "wrong_environment", FAILED)
-        return None
-
-    async def _doubt(self, draft: Draft, payload: Payload) -> reconcile.Doubt:
-        owned = await self._store.owned_remote_ids(draft.patient_key, draft.kind)
-        return reconcile.Doubt(
-            payload=payload,
-            since=draft.first_sent_at or draft.created_at,
-            owned=owned - {draft.remote_id},
-            reason=draft.reason,
-        )
-
-    async def _human(
-        self, draft: Draft, reason: str, outcome: int, payload: Payload | None = None
-    ) -> None:
-        audit = self._event(draft, payload, outcome)
-        await self._move(draft, "needs_human", Change(reason=reason), audit)
-
-    async def _move(
-        self, draft: Draft, new: State, change: Change, audit: AuditEntry | None = None
-    ) -> bool:
-        """Commit a move of a draft that this worker holds; False if it no longer does."""
-        moved = await self._store.move(
-            draft.id,
-            draft.state,
-            new,
-            version=draft.version,
-            now=self._clock(),
-            change=change,
-            owner=self._owner,
-            audit=audit,
-        )
-        self._changed(draft.id)
-        return moved
-
-    def _event(
-        self, draft: Draft, payload: Payload | None, result: int, record_id: str | None = None
-    ) -> AuditEntry:
-        about = _about(draft, payload, record_id)
-        return self._trail.outcome(draft.kind, self._who, about, result=result)
-
-    def _checked_event(
-        self, draft: Draft, payload: Payload, phase: Literal["look", "read_back"]
-    ) -> AuditEntry:
-        return self._trail.checked(draft.kind, self._who, _about(draft, payload), phase=phase)
-
-
-def _about(draft: Draft, payload: Payload | None, record_id: str | None = None) -> About:
-    return About(
-        patient=payload.patient if payload else None,
-        care_unit=draft.care_unit_id,
-        object_type=draft.kind,
-        object_id=record_id,
-    )
-
-
-def _opened(draft: Draft) -> Payload | None:
-    """Return what a draft holds, if it is what was approved."""
-    try:
-        payload = Payload.from_bytes(draft.payload)
-    except StorageError:
-        return None
-    whole = digest_of(draft.payload) == draft.digest and payload.kind == draft.kind
-    return payload if whole else None

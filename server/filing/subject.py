@@ -62,11 +62,11 @@ async def look(
             ids=frozenset({ref.value}),
         )
     number = people.national_number(read, ehr.capabilities.patient_types, today, environment)
-    own = number or (ref if ref.type != "emr_id" else None)
+    own = number or (ref if ref.type not in ("emr_id", "mrn") else None)
     born = people.birth_date(read, ref, number)
     return Seen(
         ref=ref,
-        canonical=f"emr_id:{read.emr_id}" if read.emr_id else str(ref),
+        canonical=_canonical(read, ref),
         first_name=read.first_name or "",
         last_name=read.last_name or "",
         birth_date=born,
@@ -76,8 +76,14 @@ async def look(
     )
 
 
+def _canonical(read: Patient, ref: PatientRef) -> str:
+    if read.mrn:
+        return f"mrn:{read.mrn}"
+    return f"emr_id:{read.emr_id}" if read.emr_id else str(ref)
+
+
 def _ids(read: Patient) -> set[str]:
-    return {bare(known) for known in (read.id, read.emr_id, read.external_id) if known}
+    return {bare(known) for known in people.all_ids(read)}
 
 
 async def _read(ehr: Ehr, unit: str, ref: PatientRef, name: str | None) -> Patient | None:

@@ -29,6 +29,7 @@ class Timing:
         margin_s: How much longer than its work a lease lasts.
         poll_s: How soon what another process commits is noticed.
         stale_s: How old a claim may be when it is sent; older, the machine has slept.
+        sign_in_s: How often it is tried whether the clinic has signed in again.
     """
 
     write_deadline_s: float = 60.0
@@ -39,6 +40,7 @@ class Timing:
     margin_s: float = 30.0
     poll_s: float = 0.5
     stale_s: float = 15.0
+    sign_in_s: float = 30.0
 
     @staticmethod
     def of(write_deadline_s: float, grace_s: float) -> Timing:
@@ -50,6 +52,7 @@ class Timing:
             read_lag_s=min(10.0, 2 * write_deadline_s),
             round_s=(round_s := min(30.0, max(2.0, write_deadline_s / 2))),
             margin_s=round_s,
+            sign_in_s=round_s,
         )
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ from datetime import datetime
 from leyr_mcp.server.ehr.port import Ehr
 from leyr_mcp.server.filing.audit import AuditTrail
 from leyr_mcp.server.filing.precheck import Files
-from leyr_mcp.server.filing.steps import Follow, Steps
+from leyr_mcp.server.filing.steps import Steps
 from leyr_mcp.server.filing.timing import Timing, utc_now
 from leyr_mcp.server.logs import location
 from leyr_mcp.server.storage.store import OPEN, Draft, Store
@@ -72,7 +72,6 @@ class Worker:
         files: Files,
         environment: str | None = None,
         timing: Timing = _TIMING,
-        follow: Follow | None = None,
         clock: Callable[[], datetime] = utc_now,
         rng: random.Random | None = None,
     ) -> None:
@@ -87,7 +86,6 @@ class Worker:
             environment=environment,
             files=files,
             timing=timing,
-            follow=follow,
             clock=clock,
             rng=rng or random.Random(),  # noqa: S311 - spreads retries, guards nothing
             changed=self._tell,

@@ -64,7 +64,8 @@ def claim(
             yield sql(
                 "UPDATE drafts SET state = 'sending', attempt = attempt + 1,"
                 " first_sent_at = COALESCE(first_sent_at, ?), last_sent_at = ?, updated_at = ?,"
-                " lease_owner = ?, lease_until = ?, next_at = NULL, looked = 0, reason = NULL"
+                " lease_owner = ?, lease_until = ?, next_at = NULL, looked = 0, reason = NULL,"
+                " told = NULL"
                 " WHERE id = ?",
                 at,
                 at,
@@ -134,6 +135,25 @@ def expire_leases(now: datetime) -> Work[int]:
         at,
     )
     return len(rows)
+
+
+def notice(event_id: str, jobs: Sequence[str], now: datetime) -> Work[bool]:
+    """Store that an event came, and have what may have waited for it looked after at once."""
+    at = micros(now)
+    new = yield sql(
+        "INSERT INTO events (id, came_at) VALUES (?, ?) ON CONFLICT (id) DO NOTHING RETURNING id",
+        event_id,
+        at,
+    )
+    if not new:
+        return False
+    yield sql(
+        "UPDATE drafts SET next_at = ? WHERE state = 'unknown'"
+        " OR (state = 'accepted' AND job_id IN ?)",
+        at,
+        tuple(jobs) or ("",),
+    )
+    return True
 
 
 def next_due() -> Work[datetime | None]:

@@ -348,7 +348,8 @@ def expire(led: Ledger, now: datetime, before: datetime) -> Work[int]:
             version,
         )
     for draft_id in {row[0] for row in texts}:
-        yield sql("UPDATE drafts SET dropped = 1 WHERE id = ?", draft_id)
+        yield sql("UPDATE drafts SET dropped = 1, told = NULL WHERE id = ?", draft_id)
+    yield sql("DELETE FROM events WHERE came_at < ?", limit)
     for (draft_id,) in gone:
         yield sql("UPDATE drafts SET updated_at = ? WHERE id = ?", micros(now), draft_id)
     return len(gone)
@@ -387,7 +388,8 @@ def _sets(led: Ledger, asked: Move, now: datetime) -> dict[str, Value]:
         "next_at": None if change.next_at is None else micros(change.next_at),
         "looked": change.looked,
     }
-    for name, value in (("reason", change.reason), ("remote_id", change.remote_id)):
+    sealed = {"reason": change.reason, "told": change.told, "remote_id": change.remote_id}
+    for name, value in sealed.items():
         if value is not None:
             place = ("drafts", asked.draft_id, name)
             given[name] = led.sealer.seal("ledger", value.encode(), *place)

@@ -105,6 +105,15 @@ _LEDGER_AND_CHAIN = (
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "ledger_and_chain", _LEDGER_AND_CHAIN),
     Migration(2, "what_is_shown", ("ALTER TABLE versions ADD COLUMN shown BYTEA",)),
+    Migration(
+        3,
+        "queued_writes",
+        (
+            "ALTER TABLE drafts ADD COLUMN told BYTEA",
+            "CREATE TABLE events (id TEXT PRIMARY KEY, came_at BIGINT NOT NULL)",
+            "CREATE INDEX events_by_time ON events (came_at)",
+        ),
+    ),
 )
 
 

@@ -24,11 +24,11 @@ _MICROSECOND = timedelta(microseconds=1)
 _COLUMNS = (
     "id, version, kind, state, principal, care_unit_id, patient_key, digest, created_at,"
     " updated_at, approval_id, attempt, first_sent_at, last_sent_at, lease_owner, lease_until,"
-    " next_at, looked, job_id, remote_id, matched_by, verified, reason"
+    " next_at, looked, job_id, remote_id, matched_by, verified, reason, told"
 )
 _NAMES = tuple(_COLUMNS.split(", "))
 _TIMES = frozenset(name for name in _NAMES if name.endswith(("_at", "_until")))
-_SEALED = frozenset({"remote_id", "reason"})
+_SEALED = frozenset({"remote_id", "reason", "told"})
 # The text stands in `versions` alone; a draft is its row and the text of its present version.
 DRAFT = (
     f"SELECT d.{', d.'.join(_NAMES)}, v.payload, v.shown"  # noqa: S608 - the columns named above

@@ -222,6 +222,10 @@ class SqliteStore:
 
         return await self._run(job)
 
+    async def notice(self, event_id: str, jobs: Sequence[str], *, now: datetime) -> bool:
+        """Store that an event came, and have what may have waited for it looked after at once."""
+        return await self._write(leases.notice(event_id, jobs, now))
+
     async def next_due(self) -> datetime | None:
         """Return when the next lease, look-up or retry is due."""
         return await self._read(leases.next_due())

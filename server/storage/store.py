@@ -107,6 +107,7 @@ class Draft:
     matched_by: str | None = None
     verified: str | None = None
     reason: str | None = None
+    told: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,13 +129,15 @@ class Approval:
 class Change:
     """What a move of the ledger sets besides the state; None leaves a column as it is.
 
-    An empty `reason` ends the one that was there.
+    An empty `reason` ends the one that was there. `told` is what the record system said in its own
+    words, for people alone.
 
     `unspend` gives the approval back: the request certainly never arrived, so the person's yes is
     still good for the next attempt.
     """
 
     reason: str | None = None
+    told: str | None = field(default=None, repr=False)
     remote_id: str | None = None
     matched_by: str | None = None
     verified: str | None = None
@@ -300,6 +303,14 @@ class Store(Protocol):
 
     async def next_due(self) -> datetime | None:
         """Return when the next lease, look-up or retry is due; a first sending is not counted."""
+        ...
+
+    async def notice(self, event_id: str, jobs: Sequence[str], *, now: datetime) -> bool:
+        """Store that an event came, and have what may have waited for it looked after at once.
+
+        That is every `accepted` draft of one of these jobs, and every `unknown` one: its job is not
+        known. False if the event came before, and then nothing is changed.
+        """
         ...
 
     async def owned_remote_ids(self, patient_key: str, kind: Kind | None = None) -> frozenset[str]:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from datetime import datetime
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from leyr_mcp.server.ehr.capabilities import Capabilities
-from leyr_mcp.server.ehr.identifiers import PatientRef, ResourceRef
-from leyr_mcp.server.ehr.transport import WHOLE, Answer, Reading, Transport
-from leyr_mcp.server.errors import InputError, UpstreamContractError, UpstreamNotSupportedError
+from leyr_mcp.server.ehr.identifiers import PatientRef, PatientType, ResourceRef
+from leyr_mcp.server.ehr.port import Failed, Stored
+from leyr_mcp.server.ehr.transport import WHOLE, Answer, Reading, Transport, encoded
+from leyr_mcp.server.errors import UpstreamContractError, UpstreamNotSupportedError
 
 M = TypeVar("M", bound=BaseModel)
 
 WRITE_DEADLINE_S = 60.0
+# What Leyr knows at all, where it is not known what the record system takes.
+_TYPES = frozenset(get_args(PatientType)) - {"mrn"}
 _UNREADABLE = "The record system's answer cannot be read as documented."
 
 
@@ -40,6 +44,16 @@ class LeyrApi:
         """Close the connections."""
         await self._transport.close()
 
+    async def job(
+        self,
+        care_unit_id: str,  # noqa: ARG002 - of the port
+        job_id: str,  # noqa: ARG002
+        *,
+        since: datetime,  # noqa: ARG002
+    ) -> Stored | Failed | None:
+        """Leyr queues nothing, so a job is never of it."""
+        raise UpstreamNotSupportedError("Leyr queues nothing.")
+
     def _unit(self, care_unit_id: str, *rest: str) -> tuple[str, ...]:
         return ("emrs", self._emr, "care-units", care_unit_id, *rest)
 
@@ -47,7 +61,7 @@ class LeyrApi:
         return self._unit(care_unit_id, "patients", self._patient_id(patient), *rest)
 
     def _patient_id(self, patient: PatientRef) -> str:
-        self._accepts(patient.type, self._capabilities.patient_types, "patient_id")
+        self._accepts(patient.type, self._capabilities.patient_types or _TYPES, "patient_id")
         return str(patient)
 
     def _resource_id(self, resource: ResourceRef) -> str:
@@ -118,18 +132,6 @@ def _json(answer: Answer) -> Any:
         return from_json(answer.body)
     except ValueError as exc:
         raise UpstreamContractError(_UNREADABLE) from exc
-
-
-def encoded(body: dict[str, Any]) -> bytes:
-    """Return a body as JSON.
-
-    Raises:
-        InputError: A text in it cannot be sent.
-    """
-    try:
-        return to_json(body)
-    except ValueError:  # half a character: Python's JSON reader lets one through
-        raise InputError("A text holds characters that cannot be sent.") from None
 
 
 def present(**fields: Any) -> dict[str, Any]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 from collections.abc import AsyncIterable, AsyncIterator
+from datetime import datetime
 from typing import Any
 
 from leyr_mcp.server.ehr.identifiers import PatientRef
-from leyr_mcp.server.ehr.leyr.api import LeyrApi, encoded, parse_one, present
+from leyr_mcp.server.ehr.leyr.api import LeyrApi, parse_one, present
 from leyr_mcp.server.ehr.leyr.content import ContentFilter, Digest
 from leyr_mcp.server.ehr.models import Document
 from leyr_mcp.server.ehr.port import NewDocument
-from leyr_mcp.server.ehr.transport import DOCUMENT_LIMIT, Filter, Reading
+from leyr_mcp.server.ehr.transport import DOCUMENT_LIMIT, Filter, Reading, encoded
 from leyr_mcp.server.errors import InputError
 
 MAX_BYTES = 20 * 1024 * 1024
@@ -21,7 +22,13 @@ UPLOAD_DEADLINE_S = 180.0
 class Documents(LeyrApi):
     """`GET`, `POST documents`; `GET documents/{id}`."""
 
-    async def documents(self, care_unit_id: str, patient: PatientRef) -> list[Document]:
+    async def documents(
+        self,
+        care_unit_id: str,
+        patient: PatientRef,
+        *,
+        since: datetime | None = None,  # noqa: ARG002 - Leyr lists all of them
+    ) -> list[Document]:
         """Return a patient's documents, without content."""
         return await self._list(Document, self._patient_path(care_unit_id, patient, "documents"))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from leyr_mcp.server.ehr.identifiers import PatientRef
 from leyr_mcp.server.ehr.leyr.api import LeyrApi
 from leyr_mcp.server.ehr.models import Note
@@ -16,7 +18,13 @@ class Notes(LeyrApi):
     There is no edit, delete or signature.
     """
 
-    async def notes(self, care_unit_id: str, patient: PatientRef) -> list[Note]:
+    async def notes(
+        self,
+        care_unit_id: str,
+        patient: PatientRef,
+        *,
+        since: datetime | None = None,  # noqa: ARG002 - Leyr lists all of them
+    ) -> list[Note]:
         """Return a patient's notes."""
         return await self._list(Note, self._patient_path(care_unit_id, patient, _NOTES))
 

@@ -12,8 +12,8 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from leyr_mcp.server.ehr.models import Appointment, Patient
+from leyr_mcp.server.ehr.port import Job
 from leyr_mcp.server.filing.audit import AuditTrail
-from leyr_mcp.server.filing.classify import Accepted
 from leyr_mcp.server.filing.entries import Attached, Shown
 from leyr_mcp.server.filing.payloads import (
     AppointmentItem,
@@ -25,7 +25,6 @@ from leyr_mcp.server.filing.payloads import (
     Payload,
     Was,
 )
-from leyr_mcp.server.filing.steps import Follow
 from leyr_mcp.server.filing.timing import Timing
 from leyr_mcp.server.filing.worker import Worker
 from leyr_mcp.server.storage.keys import Keys
@@ -123,7 +122,6 @@ class Desk:
     store: SqliteStore
     world: World
     timing: Timing = field(default_factory=Timing)
-    follow: Follow | None = None
     approvals: int = 0
 
     def worker(self, owner: str = "w1", ehr: Any = None, store: Any = None) -> Worker:
@@ -135,7 +133,6 @@ class Desk:
             trail=AuditTrail(store or self.store, clock=clock, device="d", origin="o"),
             files=self.world,
             timing=self.timing,
-            follow=self.follow,
             clock=clock,
             rng=seeded(1),
         )
@@ -199,7 +196,7 @@ async def desk(**more: Any) -> AsyncIterator[Desk]:
     """Open a store over a fresh record."""
     store = InlineStore(None, Keys(bytes(32)))
     await store.open()
-    settings = {k: more.pop(k) for k in ("timing", "follow") if k in more}
+    settings = {k: more.pop(k) for k in ("timing",) if k in more}
     try:
         yield Desk(store, world(**more), **settings)
     finally:
@@ -218,7 +215,7 @@ async def accepted(at: Desk) -> Draft:
 
     class Queueing(SimEhr):
         async def write_note(self, *_: Any) -> Any:
-            return Accepted("j1")
+            return Job("j1")
 
     draft = await at.approved(payload(note()))
     await at.worker(ehr=Queueing(at.world))._steps.send_one()

@@ -9,6 +9,7 @@ import pytest
 from leyr_mcp.server import errors
 from leyr_mcp.server.ehr.leyr.errors import DETAILED, GENERAL, name_refusal
 from leyr_mcp.server.ehr.models import Appointment, Document, Note, Patient
+from leyr_mcp.server.ehr.port import Job
 from leyr_mcp.server.ehr.transport import Refusal
 from leyr_mcp.server.errors import LeyrMcpError, UpstreamError
 from leyr_mcp.server.filing.classify import (
@@ -147,7 +148,7 @@ def test_what_we_refuse_ourselves_was_never_sent() -> None:
         (Patient(id="p1", emr_id="e1"), Done("e1")),
         (Patient(id="p1"), Done("p1")),
         (Patient(), InDoubt("bad_answer")),
-        (Accepted("j1"), Accepted("j1")),
+        (Job("j1"), Accepted("j1")),
         (None, InDoubt("bad_answer")),
     ],
 )

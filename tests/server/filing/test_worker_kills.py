@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from leyr_mcp.server import filing
+from leyr_mcp.server.ehr.port import Stored
 from leyr_mcp.server.files import intake
 from leyr_mcp.server.filing.checkpoints import NAMES, STAGING, checkpoint, hooked
-from leyr_mcp.server.filing.classify import Done, Outcome
 from leyr_mcp.server.filing.payloads import Item
 from leyr_mcp.server.storage.keys import Keys
 from leyr_mcp.server.storage.sqlite import SqliteStore
@@ -110,14 +110,11 @@ async def test_a_death_at_any_step_loses_nothing_and_doubles_nothing(
             assert at.world.stored.total() == 0
 
 
-async def _told(*_: object) -> Outcome:
-    return Done("r1")
-
-
 @virtual
 async def test_a_death_after_a_job_was_asked_for_loses_nothing() -> None:
-    async with desk(follow=_told) as at:
+    async with desk() as at:
         draft = await accepted(at)
+        at.world.jobs["j1"] = Stored(record_id="r1")
         at.world.put_note(note().new("a1"))
 
         await _until_dead_or_done(at, draft, "w1", Trap("asked"))
@@ -138,7 +135,8 @@ async def test_every_step_is_reached() -> None:
             for owner, trap in (("w1", Trap(step)), ("w2", Trap("none"))):
                 await _until_dead_or_done(at, draft, owner, trap)
                 seen |= set(trap.seen)
-    async with desk(follow=_told) as at:
+    async with desk() as at:
+        at.world.jobs["j1"] = Stored(record_id="r1")
         trap = Trap("none")
         with hooked(trap):
             await accepted(at)

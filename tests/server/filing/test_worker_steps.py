@@ -13,14 +13,13 @@ from typing import Any
 import pytest
 
 from leyr_mcp.server.ehr.models import Note
+from leyr_mcp.server.ehr.port import Failed, Stored
 from leyr_mcp.server.errors import (
     ConfigError,
     StorageError,
 )
-from leyr_mcp.server.filing.classify import Done, InDoubt, Outcome, Refused
 from leyr_mcp.server.filing.payloads import Item
 from leyr_mcp.server.filing.timing import Timing
-from leyr_mcp.server.storage.store import Draft
 from tests.server.filing.desk import (
     BYTES,
     NUMBER,
@@ -274,45 +273,47 @@ async def test_the_last_look_falls_on_the_end_of_the_grace() -> None:
 @pytest.mark.parametrize(
     ("told", "state", "reason"),
     [
-        (Done("r1"), "filed", None),
-        (Done("r2"), "needs_human", "stored_differently"),
-        (Done("r9"), "filed", None),
-        (Refused("job_failed"), "needs_human", "job_failed"),
-        (InDoubt("x"), "needs_human", "job_timed_out"),
+        (Stored(record_id="r1"), "filed", None),
+        (Stored(record_id="r2"), "needs_human", "stored_differently"),
+        (Stored(record_id="r9"), "filed", None),
+        (Failed("No such folder."), "needs_human", "job_failed"),
         (None, "needs_human", "job_timed_out"),
         (ZeroDivisionError(), "needs_human", "job_timed_out"),
     ],
 )
 @virtual
 async def test_a_queued_write_is_followed_to_its_end(
-    told: Outcome | Exception | None, state: str, reason: str | None
+    told: Stored | Failed | Exception | None, state: str, reason: str | None
 ) -> None:
     asked = list[float]()
 
-    async def follow(draft: Draft, _: Any) -> Outcome | None:
-        assert draft.job_id == "j1"
-        asked.append(asyncio.get_running_loop().time())
-        if isinstance(told, Exception):
-            if len(asked) < 4:
-                raise told
-            return None
-        return told if len(asked) > 1 else None
+    class Telling(SimEhr):
+        async def job(self, care_unit_id: str, job_id: str, **__: Any) -> Stored | Failed | None:
+            assert job_id == "j1"
+            asked.append(asyncio.get_running_loop().time())
+            if isinstance(told, Exception):
+                if len(asked) < 4:
+                    raise told
+                return None
+            return told if len(asked) > 1 else None
 
-    async with desk(follow=follow, timing=Timing(poll_s=300)) as at:
+    async with desk(timing=Timing(poll_s=300)) as at:
         draft = await accepted(at)
         at.world.put_note(note().new("a1"))
         at.world.put_note(note(text="other").new("a1"))
-        worker = at.worker()
+        worker = at.worker(ehr=Telling(at.world))
         running = asyncio.create_task(worker.run())
         found = await settled(at, draft, worker, 100_000)
         assert await worker.drain(1)
         await running
 
         assert (found.state, found.reason) == (state, reason)
-        verified = {Done("r1"): "equal", Done("r2"): "differs:content", Done("r9"): "unreadable"}
-        if isinstance(told, Done):
-            assert found.verified == verified[told]
+        verified = {"r1": "equal", "r2": "differs:content", "r9": "unreadable"}
+        if isinstance(told, Stored):
+            assert found.verified == verified[told.record_id]
             assert found.remote_id == told.record_id
+        if isinstance(told, Failed):
+            assert found.told == told.told
         if reason == "job_timed_out":
             gaps = [round(b - a) for a, b in pairwise(asked)]
             assert gaps[0] == 2

@@ -33,10 +33,12 @@ from leyr_mcp.server.ehr.port import (
     Cancel,
     Change,
     Confirm,
+    Failed,
     NewAppointment,
     NewDocument,
     NewNote,
     NewPatient,
+    Stored,
     Window,
 )
 from leyr_mcp.server.errors import (
@@ -184,6 +186,7 @@ class World:
     read_faults: Callable[[], Fault] = lambda: GOOD
     files: dict[str, bytes] = field(default_factory=dict)
     witness: Callable[[str], None] = lambda _: None
+    jobs: dict[str, Stored | Failed] = field(default_factory=dict)
     numbers: int = 0
 
     def new_id(self) -> str:
@@ -366,7 +369,9 @@ class SimEhr:
     async def appointment(self, care_unit_id: str, appointment_id: str) -> Appointment:
         return await self._read(lambda: self._one(Appointment, appointment_id))
 
-    async def notes(self, care_unit_id: str, patient: PatientRef) -> list[Note]:
+    async def notes(
+        self, care_unit_id: str, patient: PatientRef, *, since: datetime | None = None
+    ) -> list[Note]:
         def listed() -> Iterable[Note]:
             for note in self.world.visible(Note):
                 without = note.model_copy(update={"content": None})
@@ -377,7 +382,9 @@ class SimEhr:
     async def note(self, care_unit_id: str, patient: PatientRef, note_id: str) -> Note:
         return await self._read(lambda: self._one(Note, note_id))
 
-    async def documents(self, care_unit_id: str, patient: PatientRef) -> list[Document]:
+    async def documents(
+        self, care_unit_id: str, patient: PatientRef, *, since: datetime | None = None
+    ) -> list[Document]:
         return await self._read(
             lambda: [d.model_copy(update={"content": None}) for d in self.world.visible(Document)]
         )
@@ -389,6 +396,14 @@ class SimEhr:
         self, care_unit_id: str, patient: PatientRef, document_id: str
     ) -> Document:
         return await self._read(lambda: digested(self._one(Document, document_id)))
+
+    async def job(
+        self, care_unit_id: str, job_id: str, *, since: datetime
+    ) -> Stored | Failed | None:
+        return await self._read(lambda: self.world.jobs.get(job_id))
+
+    def clock_skew_s(self) -> float | None:
+        return None
 
     async def create_patient(self, care_unit_id: str, new: NewPatient) -> Patient:
         number = new.external_id or self.world.new_id()

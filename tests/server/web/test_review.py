@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from leyr_mcp.server.ehr.identifiers import PatientRef
+from leyr_mcp.server.ehr.models import Appointment, Patient
 from leyr_mcp.server.ehr.port import NewPatient, Window
 from leyr_mcp.server.filing import passphrase
 from leyr_mcp.server.filing.audit import Who, parsed, rows
@@ -117,6 +118,7 @@ async def test_names_from_the_record_hide_nothing() -> None:
     )
     async with sandbox_desk() as desk, browser(desk) as web:
         made = await desk.app.ehr.create_patient("L0_1", hostile)
+        assert isinstance(made, Patient)
         found = await one(web, await desk.note(patient=f"emr_id:{made.emr_id}"))
     assert found["patient"] == (
         f"Eva⟨U+202E⟩⟨U+0007⟩ <img src=x onerror=alert(1)> Ek, emr_id:{made.emr_id}"
@@ -441,6 +443,7 @@ async def cancellation(desk: Desk, booking: AppointmentItem) -> ChangeItem:
     """Return the cancellation of an appointment that another system made."""
     patient = PatientRef("emr_id", desk.box.control.patient(TOLVAN).emr_id)
     made = await desk.app.ehr.book("L0_1", booking.new(patient))
+    assert isinstance(made, Appointment)
     was = Was(start=made.start, status=made.status)
     return ChangeItem(appointment_id=made.id, action="cancel", was=was, comment="Ring först")
 

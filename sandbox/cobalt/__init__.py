@@ -1,0 +1,1 @@
+"""A stand-in for Cobalt: one clinic of the United States whose writes are queued."""

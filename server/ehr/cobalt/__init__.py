@@ -1,0 +1,1 @@
+"""Cobalt: record systems of the United States, whose writes are queued."""
