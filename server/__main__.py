@@ -19,7 +19,8 @@ COMMANDS = {
     "file": "File from a script or a scribe system, without a chat.",
     "passphrase": "Set the approver's passphrase.",
     "audit": "Prove, export or search the audit trail.",
-    "sandbox": "Run the stand-in for Leyr's API on its own.",
+    "webhooks": "Receive Cobalt's webhooks, so that queued writes are known sooner.",
+    "sandbox": "Run the stand-in for Leyr's API, or Cobalt's, on its own.",
 }
 
 

@@ -34,7 +34,7 @@ from mcp.types import (
 from leyr_mcp.server import VERSION
 from leyr_mcp.server.boundary import ERROR_META, ToolContext, describe, refused, run
 from leyr_mcp.server.errors import LeyrMcpError
-from leyr_mcp.server.filing.asking import Ask, Caller, Question
+from leyr_mcp.server.filing.asking import Ask, Caller, Question, Tell
 from leyr_mcp.server.filing.audit import Who, local_user
 from leyr_mcp.server.panel import TOOL as PANEL
 from leyr_mcp.server.panel import URI as PANEL_URI
@@ -130,6 +130,7 @@ class LeyrServer(MCPServer[Any]):
             who=self._who(context),
             ask=None if spec.reads else self._asker(name, context),
             panel=panels is not None and spec.drafts,
+            tell=None if spec.reads else _teller(context),
         )
         result = await run(spec, arguments, self._context, caller)
         if panels and spec.drafts and isinstance(result, CallToolResult):
@@ -248,6 +249,17 @@ def who(context: Any) -> Who:
         client=client.name if client else None,
         client_version=client.version if client else None,
     )
+
+
+def _teller(context: Any) -> Tell | None:
+    """Return how the client is told how far a call has come; the library drops what none wants."""
+    if context is None:
+        return None
+
+    async def tell(seconds: float, sentence: str) -> None:
+        await context.session.report_progress(seconds, None, sentence)
+
+    return tell
 
 
 def _protocol_error(exc: Exception, what: str, uri: str | None = None) -> MCPError:

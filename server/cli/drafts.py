@@ -15,7 +15,7 @@ from leyr_mcp.server.ehr.identifiers import PatientRef
 from leyr_mcp.server.errors import InputError, LeyrMcpError
 from leyr_mcp.server.filing.entries import UNFINISHED, Entry
 from leyr_mcp.server.filing.preview import STATE_NAMES, patient_line, preview
-from leyr_mcp.server.filing.reasons import reason_of
+from leyr_mcp.server.filing.reasons import reason_of, words_of
 from leyr_mcp.server.storage.store import State
 from leyr_mcp.server.times import iso
 
@@ -106,6 +106,7 @@ def _as_dict(office: Office, entry: Entry) -> dict[str, Any]:
         "record_id": draft.remote_id,
         "reason": draft.reason or None,
         "reason_text": reason.text if reason else None,
+        "record_system_said": words_of(draft),
         "checks": [check.as_dict() for check in words.checks],
     }
     return {name: value for name, value in found.items() if value is not None}

@@ -59,3 +59,11 @@ def write(found: Any) -> None:
     """Write a value as JSON."""
     sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
     sys.stdout.flush()
+
+
+def port(text: str) -> int:
+    """Return a port; 0 takes any that is free."""
+    number = int(text)
+    if not 0 <= number <= 65_535:  # noqa: PLR2004 - the ports that there are
+        raise ValueError
+    return number

@@ -15,7 +15,7 @@ from leyr_mcp.server.ehr.identifiers import check_opaque
 from leyr_mcp.server.errors import InputError
 from leyr_mcp.server.filing.entries import Entry, Person
 from leyr_mcp.server.filing.preview import STATE_NAMES, seen
-from leyr_mcp.server.filing.reasons import reason_of, search_of
+from leyr_mcp.server.filing.reasons import reason_of, search_of, words_of
 from leyr_mcp.server.times import iso
 
 
@@ -143,6 +143,7 @@ def _known(entry: Entry, office: Office) -> dict[str, Any]:
     found: dict[str, Any] = {
         **Filed(entry).as_dict(),
         "reason_text": reason.text if reason else None,
+        "record_system_said": words_of(draft),
         "next": reason.todo if reason else None,
         "first_sent_at": _time(draft.first_sent_at, office),
         "last_sent_at": _time(draft.last_sent_at, office),
@@ -164,7 +165,7 @@ def _show(out: Screen, entry: Entry, office: Office) -> None:
     draft, reason = entry.draft, reason_of(entry.draft.reason)
     rows = [("State", STATE_NAMES[draft.state])]
     if reason:
-        rows.append(("Why", reason.text))
+        rows.append(("Why", " ".join(filter(None, (reason.text, words_of(draft))))))
     rows.append(("Sent", _sent(entry, office)))
     rows.append(("Searched", search_of(draft)))
     if draft.remote_id:

@@ -11,7 +11,7 @@ from typing import Any
 
 from leyr_mcp.server import logs
 from leyr_mcp.server.app import App, build
-from leyr_mcp.server.cli.parsing import Parser, fail, write
+from leyr_mcp.server.cli.parsing import Parser, fail, port, write
 from leyr_mcp.server.cli.terminal import Screen
 from leyr_mcp.server.errors import ConfigError, LeyrMcpError
 from leyr_mcp.server.settings import load
@@ -29,7 +29,7 @@ def main(argv: list[str]) -> int:
     parser = Parser("review", "Review and approve drafts on a page in the browser.")
     parser.add_argument("draft_id", nargs="?", metavar="DRAFT_ID", help="the draft to show first")
     parser.add_argument(
-        "--port", type=_port, default=0, metavar="N", help="the port on this machine; else any"
+        "--port", type=port, default=0, metavar="N", help="the port on this machine; else any"
     )
     parser.add_argument("--no-open", action="store_true", help="only print the address")
     parser.add_json("the address")
@@ -52,13 +52,6 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65_535:  # noqa: PLR2004 - the ports that there are
-        raise ValueError
-    return port
-
-
 async def _serve(app: App, options: Any, *, opens: bool) -> None:
     """Serve the page and file what is approved, until the person ends it."""
     draft_id = options.draft_id
@@ -74,7 +67,7 @@ async def _serve(app: App, options: Any, *, opens: bool) -> None:
             _tell(app, url or "")
         if opens:
             await asyncio.to_thread(webbrowser.open, url or "")
-        await _ended()
+        await ended()
     finally:
         await app.close(drain_s=_DRAIN_S)
 
@@ -88,7 +81,7 @@ def _tell(app: App, url: str) -> None:
     screen.paragraph("Ctrl-C ends it.")
 
 
-async def _ended() -> None:
+async def ended() -> None:
     """Wait for Ctrl-C or the signal to stop; a second one ends the process at once."""
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()

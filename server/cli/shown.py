@@ -19,7 +19,7 @@ from leyr_mcp.server.filing.preview import (
     preview,
     seen,
 )
-from leyr_mcp.server.filing.reasons import reason_of
+from leyr_mcp.server.filing.reasons import reason_of, words_of
 from leyr_mcp.server.storage.store import FREED, OPEN, State
 from leyr_mcp.server.web.changes import Part, changes
 from leyr_mcp.server.web.words import told
@@ -172,7 +172,8 @@ def queue_line(screen: Screen, entry: Entry, zone: ZoneInfo, now: datetime) -> N
     )
     reason = reason_of(draft.reason) if draft.state not in FREED else None
     if reason:
-        screen.columns(" " * indent, reason.text, indent=indent)
+        said = " ".join(filter(None, (reason.text, words_of(draft))))
+        screen.columns(" " * indent, said, indent=indent)
     if entry.shown.blocked and draft.state in UNSENT:
         text = "A check says: look at this before approving."
         screen.columns(" " * indent, text, indent=indent, paint=screen.bad)

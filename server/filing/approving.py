@@ -7,10 +7,11 @@ always give the same question, and an answer to another question counts for noth
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from zoneinfo import ZoneInfo
 
-from leyr_mcp.server.filing.asking import Answer, Caller, Field, Question
+from leyr_mcp.server.filing.asking import Answer, Caller, Field, Question, Tell
 from leyr_mcp.server.filing.desk import Desk
 from leyr_mcp.server.filing.entries import Entry, Person
 from leyr_mcp.server.filing.preview import preview
@@ -18,6 +19,7 @@ from leyr_mcp.server.filing.preview import preview
 WAIT_S = 20.0
 # Clients give a call up after a minute.
 CALL_S = 55.0
+TELL_S = 2.0
 
 
 async def settle(
@@ -48,7 +50,35 @@ async def settle(
 
         await decide(await caller.ask(question(waiting, zone), decide))
     ends = min(latest, loop.time() + (WAIT_S if wait_s is None else wait_s))
-    return [await desk.outcome(entry, max(0.0, ends - loop.time())) for entry in entries]
+    async with _telling(desk, caller, entries):
+        return [await desk.outcome(entry, max(0.0, ends - loop.time())) for entry in entries]
+
+
+@asynccontextmanager
+async def _telling(desk: Desk, caller: Caller, entries: Sequence[Entry]) -> AsyncIterator[None]:
+    """Tell the client how far its drafts have come, as long as it waits for them."""
+    if caller.tell is None:
+        yield
+        return
+    task = asyncio.create_task(_tell(desk, caller.tell, [entry.id for entry in entries]))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError, Exception):  # a client that is gone is told nothing
+            await task
+
+
+async def _tell(desk: Desk, tell: Tell, draft_ids: Sequence[str]) -> None:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    while True:
+        await asyncio.sleep(TELL_S)
+        states = [(await desk.entry(draft_id)).draft.state for draft_id in draft_ids]
+        said = f"{states.count('filed')} of {len(states)} filed"
+        if queued := states.count("accepted"):
+            said += f", {queued} queued by the record system"
+        await tell(loop.time() - began, f"{said}.")
 
 
 async def apply(desk: Desk, entries: Sequence[Entry], answer: Answer, person: Person) -> None:

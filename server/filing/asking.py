@@ -38,6 +38,10 @@ class Question:
     about: tuple[About, ...] = ()
 
 
+# Tells the client how far a call has come: seconds since it began to wait, and a sentence.
+Tell = Callable[[float, str], Awaitable[None]]
+
+
 class Ask(Protocol):
     """Asks the person at the client; an answer that comes too late goes to `late`."""
 
@@ -52,12 +56,14 @@ class Ask(Protocol):
 class Caller:
     """Who calls, and how the person there is asked, if that client is one that counts.
 
-    `panel` tells that the client shows the drafts of the answer in a panel, to be decided on there.
+    `panel` tells that the client shows the drafts of the answer in a panel, to be decided on there;
+    `tell` is how it is told of a filing that takes a while.
     """
 
     who: Who
     ask: Ask | None = None
     panel: bool = False
+    tell: Tell | None = None
 
     @property
     def person(self) -> Person:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from leyr_mcp.server.ehr.port import Ehr
@@ -85,6 +85,14 @@ class Desk(Shelf):
             StorageError: The store cannot be opened, or the desk was closed.
         """
         return await self._duty.start()
+
+    async def noticed(self, event_id: str, jobs: Sequence[str]) -> bool:
+        """Store that a record system told of jobs, and look at once; False if it did so before."""
+        worker = await self.start()
+        store, _ = await self._journal.opened()
+        new = await store.notice(event_id, jobs, now=self._clock())
+        worker.wake()
+        return new
 
     async def close(self, drain_s: float = 0.0) -> None:
         """Stop the worker after what it has under way, for so long at most, and for good."""

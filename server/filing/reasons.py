@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from leyr_mcp.server.storage.store import Draft, Kind
+from leyr_mcp.server.text import REASON_CAP, quoted, short
 
 _CODE = re.compile(r"[a-z_]{1,60}")
 
@@ -185,6 +186,12 @@ def search_of(draft: Draft) -> str:
     if looking or draft.reason in _AFTER_LOOKING:
         return SEARCHED[draft.kind]
     return "The record was not searched for it, or the search failed."
+
+
+def words_of(draft: Draft) -> str | None:
+    """Return what the record system said in its own words, for people alone; None for nothing."""
+    told = short(draft.told or "", cap=REASON_CAP)
+    return f"The record system said: {quoted(told)}." if told else None
 
 
 def reason_of(code: str | None) -> Reason | None:

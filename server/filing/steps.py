@@ -329,7 +329,9 @@ class Steps(Hands):
             async with asyncio.timeout(self._timing.round_s):
                 found = await reconcile.look(self._ehr, doubt)
         except Exception as exc:  # noqa: BLE001 - a look that failed says nothing
-            found = reconcile.Found(unclear=SIGN_IN if needs_sign_in(exc) else "lookup_failed")
+            found = reconcile.Found(unclear="lookup_failed")
+            if needs_sign_in(exc):
+                found = reconcile.Found(unclear=SIGN_IN)
             report_strange(exc)
         checkpoint("looked")
         audit = self._checked_event(draft, payload, "look")

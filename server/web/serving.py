@@ -10,14 +10,17 @@ import asyncio
 import logging
 import secrets
 import socket
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from leyr_mcp.server.web.asgi import ReviewApp
+from leyr_mcp.server.web.asgi import Message, Receive, ReviewApp, Send
 from leyr_mcp.server.web.deciding import Review
+
+Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 _ADDRESS = "127.0.0.1"
 _TOKEN_BYTES = 24  # 32 characters
@@ -38,15 +41,25 @@ class _Protocol(H11Protocol):
         self.access_log = False
 
 
-class _Listener:
-    """The application on one port."""
+class Listener:
+    """An application on one port of this machine."""
 
-    def __init__(self, server: asyncio.Server, state: ServerState) -> None:
+    def __init__(self, server: asyncio.Server, state: ServerState, origin: str) -> None:
         self._server = server
         self._state = state
+        self.origin = origin
 
     @staticmethod
-    async def on(sock: socket.socket, app: ReviewApp) -> _Listener:
+    async def open(host: str, port: int, app: Application) -> Listener:
+        """Take a port, or any if it is 0, and listen.
+
+        Raises:
+            OSError: The port cannot be had.
+        """
+        return await Listener.on(_socket(host, port), app)
+
+    @staticmethod
+    async def on(sock: socket.socket, app: Application) -> Listener:
         """Return a listener on an open socket."""
         config = Config(
             app,
@@ -68,7 +81,9 @@ class _Listener:
             return _Protocol(config, state, {}, _loop=loop)
 
         server = await loop.create_server(protocol, sock=sock, backlog=_BACKLOG)
-        return _Listener(server, state)
+        host, number = sock.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        return Listener(server, state, f"http://{shown}:{number}")
 
     async def stop(self) -> None:
         """Stop listening, give answers under way a moment, and close."""
@@ -86,6 +101,19 @@ class _Listener:
         await asyncio.sleep(0)  # lets the closed connections say so
 
 
+def _socket(host: str, port: int) -> socket.socket:
+    """Return an open socket.
+
+    Raises:
+        OSError: The port cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    # Made by create_server, its protocol number is 0, and asyncio leaves Nagle's wait on.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
 class ReviewPage:
     """The page's address; it is served from the first time that somebody asks for it."""
 
@@ -94,7 +122,7 @@ class ReviewPage:
         self._token = secrets.token_urlsafe(_TOKEN_BYTES)
         self._lock = asyncio.Lock()
         self._port = 0
-        self._listener: _Listener | None = None
+        self._listener: Listener | None = None
         self._closed = False
 
     async def url(self, draft_id: str | None = None) -> str | None:
@@ -118,12 +146,10 @@ class ReviewPage:
         async with self._lock:
             if self._listener is not None or self._closed:
                 return
-            sock = socket.create_server((_ADDRESS, port), backlog=_BACKLOG)
-            # Made by create_server, its protocol number is 0, and asyncio leaves Nagle's wait on.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock = _socket(_ADDRESS, port)
             self._port = sock.getsockname()[1]
             app = ReviewApp(self._review, token=self._token, port=self._port)
-            self._listener = await _Listener.on(sock, app)
+            self._listener = await Listener.on(sock, app)
 
     async def close(self) -> None:
         """Serve it no more."""

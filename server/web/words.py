@@ -8,7 +8,7 @@ from typing import Literal
 
 from leyr_mcp.server.filing.entries import Entry
 from leyr_mcp.server.filing.preview import SENT_BEFORE
-from leyr_mcp.server.filing.reasons import SEARCHED, reason_of
+from leyr_mcp.server.filing.reasons import SEARCHED, reason_of, words_of
 from leyr_mcp.server.storage.store import State
 from leyr_mcp.server.text import clean
 
@@ -53,7 +53,7 @@ def told(entry: Entry) -> list[str]:
         return _filed(entry)
     found = [_STATES[draft.state][1]]
     if reason := reason_of(draft.reason):
-        found += [reason.text, reason.todo]
+        found += filter(None, (reason.text, words_of(draft), reason.todo))
     if draft.state == "awaiting_approval" and draft.attempt:
         found.append(SENT_BEFORE)
     return found

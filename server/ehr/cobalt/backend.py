@@ -9,12 +9,13 @@ from zoneinfo import ZoneInfo
 from leyr_mcp.server.ehr.cobalt.errors import name_refusal
 from leyr_mcp.server.ehr.cobalt.jobs import Jobs
 from leyr_mcp.server.ehr.cobalt.patients import Patients
+from leyr_mcp.server.ehr.cobalt.webhooks import Webhooks
 from leyr_mcp.server.ehr.transport import READ_DEADLINE_S, ASGIApp, Transport
 
 FOLDER = "Documents"
 
 
-class CobaltEhr(Jobs, Patients):
+class CobaltEhr(Jobs, Patients, Webhooks):
     """One clinic, reached through Cobalt by its access token."""
 
 
