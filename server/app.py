@@ -438,10 +438,9 @@ async def _pdf_text(raw: bytes) -> str | None:
 
 
 def _default_unit(settings: Settings) -> str:
-    if settings.through_cobalt:
-        chosen, usual = settings.cobalt_location_id, ""
-    else:
-        chosen, usual = settings.care_unit_id, _SANDBOX_UNITS.get(settings.emr, "L0_1")
+    cobalt = settings.through_cobalt
+    chosen = settings.cobalt_location_id if cobalt else settings.care_unit_id
+    usual = _SANDBOX_UNITS.get(settings.emr, "L0_1")
     return chosen or (usual if settings.backend == "sandbox" else "")
 
 

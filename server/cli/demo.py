@@ -10,6 +10,7 @@ import secrets
 import sys
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,8 +62,11 @@ class Terminal:
         self._screen = screen
         self._env = env
 
-    async def run(self, *command: str) -> bool:
-        """Run a command and show its output; tell whether it did what was asked."""
+    async def run(self, *command: str, typed: str = "") -> bool:
+        """Run a command and show its output; tell whether it did what was asked.
+
+        `typed` is what the person types, and is not shown.
+        """
         screen = self._screen
         screen.line()
         screen.line(f"   {screen.accent('$ leyr-mcp')} {' '.join(command)}")
@@ -72,11 +76,11 @@ class Terminal:
             "leyr_mcp.server",
             *command,
             env={**self._env, "COLUMNS": str(screen.width - _BAR)},
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        output, _ = await process.communicate()
+        output, _ = await process.communicate(typed.encode())
         for row in output.decode().rstrip().splitlines():
             screen.quote(row)
         return process.returncode == 0
@@ -99,6 +103,11 @@ class Visit:
         screen.line()
         screen.line(f"{screen.bold(str(self._step))}  {screen.bold(text)}")
 
+    def note(self, text: str) -> None:
+        """Show a line that neither the model nor the person reads."""
+        self._screen.line()
+        self._screen.line(f"   {self._screen.dim(text)}")
+
     async def call(self, name: str, *, refused: bool = False, **arguments: Any) -> dict[str, Any]:
         """Call a tool, show the answer, and return its structured part."""
         began = time.perf_counter()
@@ -109,9 +118,9 @@ class Visit:
         self._show(name, arguments, result, text, took)
         return result.structured_content or {}
 
-    async def terminal(self, *command: str) -> None:
+    async def terminal(self, *command: str, typed: str = "") -> None:
         """Have the person run a command."""
-        if not await self._terminal.run(*command):
+        if not await self._terminal.run(*command, typed=typed):
             self.tally.unexpected.append(f"leyr-mcp {command[0]}")
 
     def _count(
@@ -158,52 +167,73 @@ def _brief(value: Any) -> str:
 def main(argv: list[str]) -> int:
     """Play the visit; exit code 1 if anything went otherwise than it should."""
     parser = Parser("demo", "Show a visit, as a real client against the sandbox.")
+    parser.add_argument(
+        "--backend",
+        choices=("leyr", "cobalt"),
+        default="leyr",
+        help="whose sandbox: leyr (as without it), or cobalt, which queues what is written",
+    )
     parser.add_json("each call and the sum")
     options = parser.parse_args(argv)
     screen = Screen(sys.stderr if options.json else sys.stdout)
+    if options.backend == "cobalt":
+        from leyr_mcp.server.cli.demo_cobalt import demo_cobalt  # noqa: PLC0415 - each loads its own
+
+        return asyncio.run(demo_cobalt(screen, as_json=options.json))
     return asyncio.run(_demo(screen, as_json=options.json))
+
+
+def bare_environment(folder: str) -> dict[str, str]:
+    """Return an environment in which nothing of the person's own settings counts."""
+    kept = ("PATH", "HOME", "SYSTEMROOT")
+    return {name: os.environ[name] for name in kept if name in os.environ} | {
+        "LEYR_MCP_STATE_DIR": folder,
+        "LEYR_MCP_DATA_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
+        "LEYR_MCP_LOG_LEVEL": "WARNING",
+    }
 
 
 async def _demo(screen: Screen, *, as_json: bool) -> int:
     with tempfile.TemporaryDirectory(prefix="leyr-mcp-demo-") as folder:
-        env = {
-            name: os.environ[name] for name in ("PATH", "HOME", "SYSTEMROOT") if name in os.environ
-        }
-        env |= {
-            "LEYR_MCP_STATE_DIR": folder,
-            "LEYR_MCP_DATA_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
-            "LEYR_MCP_LOG_LEVEL": "WARNING",
-        }
-        server = StdioServerParameters(
-            command=sys.executable, args=["-m", "leyr_mcp.server"], env=env
-        )
         screen.line(screen.bold("leyr-mcp: a visit, in the sandbox"))
         screen.line()
         screen.paragraph(
             "A real MCP client talks to a real server process over its pipes. Every patient is "
             "invented. What stands behind the bar is the text that a model would read."
         )
-        began = time.perf_counter()
-        async with Client(stdio_client(server)) as client:
-            tools = (await client.list_tools()).tools
-            took = time.perf_counter() - began
-            listed = [
-                {"name": t.name, "description": t.description, "inputSchema": t.input_schema}
-                for t in tools
-            ]
-            size = len(json.dumps(listed, separators=(",", ":")).encode())
-            screen.line()
-            screen.line(
-                screen.dim(
-                    f"Server started, {len(tools)} tools listed: {took * 1000:.0f} ms, "
-                    f"{size:,} bytes to the model, protocol {client.protocol_version}"
-                )
+        return await played(screen, bare_environment(folder), _play, as_json=as_json)
+
+
+async def played(
+    screen: Screen,
+    env: dict[str, str],
+    play: Callable[[Visit], Awaitable[None]],
+    *,
+    as_json: bool,
+) -> int:
+    """Play a visit against a server of its own; return the exit code."""
+    server = StdioServerParameters(command=sys.executable, args=["-m", "leyr_mcp.server"], env=env)
+    began = time.perf_counter()
+    async with Client(stdio_client(server)) as client:
+        tools = (await client.list_tools()).tools
+        took = time.perf_counter() - began
+        listed = [
+            {"name": t.name, "description": t.description, "inputSchema": t.input_schema}
+            for t in tools
+        ]
+        size = len(json.dumps(listed, separators=(",", ":")).encode())
+        screen.line()
+        screen.line(
+            screen.dim(
+                f"Server started, {len(tools)} tools listed: {took * 1000:.0f} ms, "
+                f"{size:,} bytes to the model, protocol {client.protocol_version}"
             )
-            visit = Visit(client, screen, Terminal(screen, env))
-            await _play(visit)
-        if as_json:
-            write(visit.tally.as_dict())
-        return _sum_up(screen, visit.tally)
+        )
+        visit = Visit(client, screen, Terminal(screen, env))
+        await play(visit)
+    if as_json:
+        write(visit.tally.as_dict())
+    return _sum_up(screen, visit.tally)
 
 
 async def _play(visit: Visit) -> None:
