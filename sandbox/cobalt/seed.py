@@ -3,7 +3,7 @@
 The same day gives the same content and the same ids.
 """
 
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from leyr_mcp.sandbox.call import stable_id
@@ -118,11 +118,3 @@ def _book(store: Store, now: datetime, place: int, days: int, code: str) -> None
 
 def _hex(key: str) -> str:
     return stable_id(SLUG, key).replace("-", "")
-
-
-def is_date(text: object) -> date | None:
-    """Return a date written YYYY-MM-DD, or none."""
-    try:
-        return date.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
-        return None

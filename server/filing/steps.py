@@ -41,7 +41,7 @@ from leyr_mcp.server.filing.sending import (
     send_once,
     told_difference,
 )
-from leyr_mcp.server.filing.timing import JOB_LIMIT_S, job_pause_s
+from leyr_mcp.server.filing.timing import JOB_LIMIT_S
 from leyr_mcp.server.storage.store import Change, Draft, Kind, State
 
 _log = logging.getLogger("leyr_mcp.filing")
@@ -235,7 +235,7 @@ class Steps(Hands):
             case Done(record_id):
                 await self._filed(draft, payload, Change(remote_id=record_id))
             case Accepted(job_id):
-                change = Change(job_id=job_id, next_at=self._in(job_pause_s(0)), looked=0)
+                change = Change(job_id=job_id, next_at=self._in(self._timing.job_pause_s(0)), looked=0)
                 await self._move(draft, "accepted", change, self._event(draft, payload, OK))
             case Refused(code):
                 await self._human(draft, code, REFUSED, payload)
@@ -339,7 +339,7 @@ class Steps(Hands):
             case reconcile.Filed(hit):
                 await self._filed(draft, payload, hit.change())
             case reconcile.Queued(job_id):
-                change = Change(job_id=job_id, next_at=self._in(job_pause_s(0)), looked=0)
+                change = Change(job_id=job_id, next_at=self._in(self._timing.job_pause_s(0)), looked=0)
                 await self._move(draft, "accepted", change, audit)
             case reconcile.Human(reason):
                 await self._human(draft, reason, FAILED, payload)
@@ -373,7 +373,7 @@ class Steps(Hands):
             case _ if age_s >= JOB_LIMIT_S:
                 await self._human(draft, "job_timed_out", FAILED, payload)
             case _:
-                change = Change(next_at=self._in(job_pause_s(age_s)), looked=draft.looked + 1)
+                change = Change(next_at=self._in(self._timing.job_pause_s(age_s)), looked=draft.looked + 1)
                 await self._move(draft, "accepted", change)
 
     async def _finished(self, draft: Draft, payload: Payload, stored: Stored) -> None:

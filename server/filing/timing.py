@@ -9,9 +9,9 @@ from leyr_mcp.server.errors import ConfigError
 from leyr_mcp.server.storage.store import Kind
 
 JOB_LIMIT_S = 86_400.0
-# How often a job is asked for while it is younger than the first figure.
-_JOB_PAUSES = ((180.0, 2.0), (3_600.0, 30.0))
-_JOB_LATER = 300.0
+# How often a job is asked for once it is older than these; before, it is as the timing says.
+_JOB_SLOWER_S, _JOB_SLOW_S = 180.0, 3_600.0
+_JOB_PAUSE_S, _JOB_LONG_PAUSE_S = 30.0, 300.0
 
 
 def utc_now() -> datetime:
@@ -29,6 +29,7 @@ class Timing:
         margin_s: How much longer than its work a lease lasts.
         poll_s: How soon what another process commits is noticed.
         stale_s: How old a claim may be when it is sent; older, the machine has slept.
+        ask_s: How often a job is asked for in its first three minutes.
         sign_in_s: How often it is tried whether the clinic has signed in again.
     """
 
@@ -40,6 +41,7 @@ class Timing:
     margin_s: float = 30.0
     poll_s: float = 0.5
     stale_s: float = 15.0
+    ask_s: float = 2.0
     sign_in_s: float = 30.0
 
     @staticmethod
@@ -52,6 +54,7 @@ class Timing:
             read_lag_s=min(10.0, 2 * write_deadline_s),
             round_s=(round_s := min(30.0, max(2.0, write_deadline_s / 2))),
             margin_s=round_s,
+            ask_s=min(2.0, max(0.1, write_deadline_s / 30)),
             sign_in_s=round_s,
         )
 
@@ -70,7 +73,8 @@ class Timing:
         """Return how long after it was sent a write may still arrive."""
         return timedelta(seconds=self.grace_s - self.write_deadline_s + self.deadline_s(kind))
 
-
-def job_pause_s(age_s: float) -> float:
-    """Return how long to wait before a job of this age is asked for again."""
-    return next((pause for until, pause in _JOB_PAUSES if age_s < until), _JOB_LATER)
+    def job_pause_s(self, age_s: float) -> float:
+        """Return how long to wait before a job of this age is asked for again."""
+        if age_s < _JOB_SLOWER_S:
+            return self.ask_s
+        return _JOB_PAUSE_S if age_s < _JOB_SLOW_S else _JOB_LONG_PAUSE_S
