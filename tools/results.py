@@ -19,7 +19,7 @@ from leyr_mcp.server.errors import InputError
 from leyr_mcp.server.filing.audit import About
 from leyr_mcp.server.filing.entries import Entry
 from leyr_mcp.server.filing.payloads import DocumentItem
-from leyr_mcp.server.filing.reasons import reason_of
+from leyr_mcp.server.filing.reasons import REASONS, SIGN_IN, reason_of
 from leyr_mcp.server.storage.store import OPEN, Kind, State
 from leyr_mcp.server.text import short
 from leyr_mcp.server.times import iso
@@ -166,6 +166,8 @@ async def result(context: ToolContext, entry: Entry) -> FilingResult:
 
 def _next(entry: Entry) -> str:
     draft = entry.draft
+    if draft.state == "approved" and draft.reason == SIGN_IN:
+        return f"Tell the user: {REASONS[SIGN_IN].todo}"
     if draft.state != "filed":
         return _NEXT[draft.state]
     if what := _difference(draft.verified):

@@ -28,6 +28,7 @@ from leyr_mcp.server.errors import (
     UpstreamUnavailableError,
     UpstreamValidationError,
 )
+from leyr_mcp.server.filing.reasons import SIGN_IN
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,6 @@ class InDoubt:
 Outcome = NotReceived | Done | Accepted | Refused | InDoubt
 
 SLOT_TAKEN = "slot_taken"
-SIGN_IN = "sign_in_needed"
 
 # The vendor's own words for "no", documented as given before anything is stored.
 REFUSING = frozenset(

@@ -14,6 +14,8 @@ from typing import NamedTuple
 from leyr_mcp.server.storage.store import Draft, Kind
 from leyr_mcp.server.text import REASON_CAP, quoted, short
 
+# Until the clinic signs in again at its record system, nothing is sent.
+SIGN_IN = "sign_in_needed"
 _CODE = re.compile(r"[a-z_]{1,60}")
 
 

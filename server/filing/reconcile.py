@@ -15,7 +15,7 @@ from leyr_mcp.server.ehr import people
 from leyr_mcp.server.ehr.models import Appointment
 from leyr_mcp.server.ehr.port import Ehr, Window
 from leyr_mcp.server.errors import UpstreamNotFoundError, UpstreamNotSupportedError
-from leyr_mcp.server.filing.classify import SIGN_IN, SLOT_TAKEN
+from leyr_mcp.server.filing.classify import SLOT_TAKEN
 from leyr_mcp.server.filing.compare import (
     EQUAL,
     UNREADABLE,
@@ -37,6 +37,7 @@ from leyr_mcp.server.filing.payloads import (
     PatientItem,
     Payload,
 )
+from leyr_mcp.server.filing.reasons import SIGN_IN
 from leyr_mcp.server.storage.store import Change
 
 T = TypeVar("T")

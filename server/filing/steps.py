@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from leyr_mcp.server.ehr.port import Failed, Stored
 from leyr_mcp.server.errors import StorageError, UpstreamError
@@ -18,7 +18,6 @@ from leyr_mcp.server.filing import precheck, reconcile
 from leyr_mcp.server.filing.audit import FAILED, OK, REFUSED
 from leyr_mcp.server.filing.checkpoints import checkpoint
 from leyr_mcp.server.filing.classify import (
-    SIGN_IN,
     SLOT_TAKEN,
     Accepted,
     Done,
@@ -32,6 +31,7 @@ from leyr_mcp.server.filing.compare import EQUAL, UNREADABLE
 from leyr_mcp.server.filing.entries import staged_name
 from leyr_mcp.server.filing.hands import Hands, about
 from leyr_mcp.server.filing.payloads import ChangeItem, Payload
+from leyr_mcp.server.filing.reasons import SIGN_IN
 from leyr_mcp.server.filing.sending import (
     Send,
     is_told_whole,
@@ -235,7 +235,7 @@ class Steps(Hands):
             case Done(record_id):
                 await self._filed(draft, payload, Change(remote_id=record_id))
             case Accepted(job_id):
-                change = Change(job_id=job_id, next_at=self._in(self._timing.job_pause_s(0)), looked=0)
+                change = Change(job_id=job_id, next_at=self._ask_in(0), looked=0)
                 await self._move(draft, "accepted", change, self._event(draft, payload, OK))
             case Refused(code):
                 await self._human(draft, code, REFUSED, payload)
@@ -339,7 +339,7 @@ class Steps(Hands):
             case reconcile.Filed(hit):
                 await self._filed(draft, payload, hit.change())
             case reconcile.Queued(job_id):
-                change = Change(job_id=job_id, next_at=self._in(self._timing.job_pause_s(0)), looked=0)
+                change = Change(job_id=job_id, next_at=self._ask_in(0), looked=0)
                 await self._move(draft, "accepted", change, audit)
             case reconcile.Human(reason):
                 await self._human(draft, reason, FAILED, payload)
@@ -373,8 +373,11 @@ class Steps(Hands):
             case _ if age_s >= JOB_LIMIT_S:
                 await self._human(draft, "job_timed_out", FAILED, payload)
             case _:
-                change = Change(next_at=self._in(self._timing.job_pause_s(age_s)), looked=draft.looked + 1)
+                change = Change(next_at=self._ask_in(age_s), looked=draft.looked + 1)
                 await self._move(draft, "accepted", change)
+
+    def _ask_in(self, age_s: float) -> datetime:
+        return self._in(self._timing.job_pause_s(age_s))
 
     async def _finished(self, draft: Draft, payload: Payload, stored: Stored) -> None:
         verified = told_difference(payload, stored)
