@@ -41,7 +41,6 @@ from leyr_mcp.server.filing.sending import (
     send_once,
     told_difference,
 )
-from leyr_mcp.server.filing.timing import JOB_LIMIT_S
 from leyr_mcp.server.storage.store import Change, Draft, Kind, State
 
 _log = logging.getLogger("leyr_mcp.filing")
@@ -370,7 +369,7 @@ class Steps(Hands):
                 await self._finished(draft, payload, stored)
             case Failed(words):
                 await self._human(draft, "job_failed", REFUSED, payload, told=words)
-            case _ if age_s >= JOB_LIMIT_S:
+            case _ if age_s >= self._timing.job_limit_s:
                 await self._human(draft, "job_timed_out", FAILED, payload)
             case _:
                 change = Change(next_at=self._ask_in(age_s), looked=draft.looked + 1)

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from leyr_mcp.server.errors import ConfigError
 from leyr_mcp.server.storage.store import Kind
 
-JOB_LIMIT_S = 86_400.0
 # How often a job is asked for once it is older than these; before, it is as the timing says.
 _JOB_SLOWER_S, _JOB_SLOW_S = 180.0, 3_600.0
 _JOB_PAUSE_S, _JOB_LONG_PAUSE_S = 30.0, 300.0
@@ -30,6 +29,7 @@ class Timing:
         poll_s: How soon what another process commits is noticed.
         stale_s: How old a claim may be when it is sent; older, the machine has slept.
         ask_s: How often a job is asked for in its first three minutes.
+        job_limit_s: After how long a job is overdue of which nothing was told.
         sign_in_s: How often it is tried whether the clinic has signed in again.
     """
 
@@ -42,6 +42,7 @@ class Timing:
     poll_s: float = 0.5
     stale_s: float = 15.0
     ask_s: float = 2.0
+    job_limit_s: float = 86_400.0
     sign_in_s: float = 30.0
 
     @staticmethod

@@ -171,9 +171,8 @@ async def test_what_goes_wrong_later_is_given_to_a_person(
 async def test_the_silent_end_of_a_job_is_overdue_after_a_day(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from leyr_mcp.server.filing import steps  # noqa: PLC0415 - to shorten the day
-
-    monkeypatch.setattr(steps, "JOB_LIMIT_S", 1.0)
+    timing = replace(Timing.of(1.5, 4.5), job_limit_s=1.0)
+    monkeypatch.setattr(Timing, "of", lambda *_: timing)
     async with cobalt_desk() as at:
         for result in ("never", "silent"):
             at.box.control.outcomes.append(Outcome(result=result))

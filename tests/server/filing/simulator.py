@@ -40,9 +40,11 @@ from leyr_mcp.server.storage.sqlite import SqliteStore
 from leyr_mcp.server.storage.store import Approval, AuditEntry, Draft, NewDraft, Store
 from tests.server.filing.world import (
     EPOCH,
+    FATES,
     FAULTS,
     FOREVER,
     GOOD,
+    Fate,
     Fault,
     SimEhr,
     World,
@@ -57,7 +59,7 @@ from tests.server.filing.world import (
 T = TypeVar("T")
 PATIENT = "198001022386"
 CALM_AFTER_S = 400.0
-LIMIT_S = 3_000.0
+LIMIT_S = 4_500.0
 SETTLED = frozenset({"filed", "needs_human", "declined", "withdrawn"})
 # What may be told where these faults alone are made.
 REASONS = frozenset(
@@ -65,12 +67,15 @@ REASONS = frozenset(
         "conflict",
         "duplicate_upstream",
         "invalid_note_content",
+        "job_failed",
+        "job_timed_out",
         "lookup_failed",
         "lookup_inconclusive",
         "lookup_unsupported",
         "not_found_after_timeout",
         "slot_taken",
         "stale_claim",
+        "stored_differently",
         "upstream_unreachable",
     }
 )
@@ -246,7 +251,11 @@ class Simulation:
         self.seed = seed
         self.rng = seeded(seed)
         self.luck = Luck.draw(self.rng)
-        self.timing = Timing(poll_s=self.rng.choice((10.0, 30.0, 30.0, 60.0)))
+        poll_s = self.rng.choice((10.0, 30.0, 30.0, 60.0))
+        self.queues = self.rng.random() < 0.4
+        self.timing = Timing(poll_s=poll_s)
+        if self.queues:
+            self.timing = Timing(poll_s=poll_s, grace_s=600.0, job_limit_s=1_200.0)
         self.over = False
         self.strange: list[str] = []
         self.intents = 0
@@ -272,6 +281,7 @@ class Simulation:
             spell_time=rng.choice(TIMES),
             list_has_content=rng.random() < 0.3,
             faults=self._write_fault,
+            fates=self._fate,
             read_faults=self._read_fault,
             witness=self._witness,
         )
@@ -297,6 +307,12 @@ class Simulation:
         # Sent at most 15 s after the claim and seen at most 8 s later, it is seen within the grace.
         far = self.rng.random() < 0.1
         return late(self.rng.uniform(130, 300) if far else self.rng.uniform(0, 90))
+
+    def _fate(self) -> Fate | None:
+        """Return what becomes of a queued write; None where nothing is queued."""
+        if not self.queues:
+            return None
+        return self.rng.choice(FATES) if self.chance("fault") else FATES[0]
 
     def _read_fault(self) -> Fault:
         if not self.chance("read_fault"):
@@ -393,7 +409,7 @@ class Simulation:
             if process.worker is not None:
                 await process.worker.drain(100)
         await asyncio.wait(lives)
-        await asyncio.sleep(400)
+        await asyncio.sleep(1_000)
         self.final = await self.store.drafts(limit=1_000)
         rows = await self.store.audit_rows(limit=10_000)
         self.intents = sum(b'"phase":"intent"' in row.body for row in rows)

@@ -34,6 +34,7 @@ from leyr_mcp.server.ehr.port import (
     Change,
     Confirm,
     Failed,
+    Job,
     NewAppointment,
     NewDocument,
     NewNote,
@@ -130,6 +131,26 @@ class Fault:
     error: Callable[[], BaseException] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What becomes of a queued write, and when; what is not told is never told."""
+
+    name: str
+    stored: bool = True
+    told: bool = True
+    altered: bool = False
+    after: float = 5.0
+
+
+FATES = (
+    *(Fate("good"), Fate("good"), Fate("good"), Fate("slow", after=80.0)),
+    *(Fate("late", after=500.0), Fate("after the grace", after=900.0)),
+    *(Fate("failed", stored=False), Fate("failed late", stored=False, after=400.0)),
+    *(Fate("silent", told=False), Fate("lost", stored=False, told=False)),
+    Fate("altered", altered=True),
+)
+
+
 def late(seconds: float) -> Fault:
     """Return a write whose connection breaks at once and that is stored later."""
     return Fault("late commit", stored_after=seconds, error=unavailable)
@@ -183,10 +204,12 @@ class World:
     received: Counter[str] = field(default_factory=Counter)
     stored: Counter[str] = field(default_factory=Counter)
     faults: Callable[[], Fault] = lambda: GOOD
+    fates: Callable[[], Fate | None] = lambda: None
     read_faults: Callable[[], Fault] = lambda: GOOD
     files: dict[str, bytes] = field(default_factory=dict)
     witness: Callable[[str], None] = lambda _: None
     jobs: dict[str, Stored | Failed] = field(default_factory=dict)
+    pending: dict[str, Appointment] = field(default_factory=dict)
     numbers: int = 0
 
     def new_id(self) -> str:
@@ -264,6 +287,15 @@ def digested(document: Document) -> Document:
     return document.model_copy(update=told)
 
 
+def _altered(made: Any) -> Any:
+    """Return an entry as a record system tells it that stored something else."""
+    if isinstance(made, Note):
+        return made.model_copy(update={"content": {"unstructured": "something else"}})
+    if isinstance(made, Appointment):
+        return made.model_copy(update={"start": made.start + timedelta(hours=1)})
+    return made
+
+
 class SimEhr:
     """The port over a world, as one process reaches it."""
 
@@ -274,9 +306,13 @@ class SimEhr:
     def capabilities(self) -> Capabilities:
         return self.world.capabilities
 
-    async def _write(self, key: str, store: Callable[[], T]) -> T:
+    async def _write(
+        self, key: str, store: Callable[[], T], pending: Appointment | None = None
+    ) -> T | Job:
         fault, loop = self.world.faults(), asyncio.get_running_loop()
         stored: list[T | UpstreamError] = []
+        fate = self.world.fates()
+        job = f"j{self.world.new_id()}" if fate is not None else ""
 
         def commit() -> None:
             try:
@@ -287,14 +323,52 @@ class SimEhr:
         if fault.received:
             self.world.received[key] += 1
             self.world.witness(key)
-            if fault.stored_after is not None:
+            if fault.stored_after is not None and fate is not None:
+                self._queue(job, fate, store, pending, fault.stored_after)
+            elif fault.stored_after is not None:
                 loop.call_later(fault.stored_after, commit)
         await asyncio.sleep(fault.told_after)
         if fault.error is not None:
             raise fault.error()
+        if fate is not None:
+            return Job(job)
         if isinstance(stored[0], UpstreamError):
             raise stored[0]
         return stored[0]
+
+    def _queue(
+        self,
+        job: str,
+        fate: Fate,
+        store: Callable[[], Any],
+        pending: Appointment | None,
+        accepted_after: float,
+    ) -> None:
+        """Have a write carried out later, as its fate wants it."""
+        world, loop = self.world, asyncio.get_running_loop()
+
+        def accept() -> None:
+            if pending is not None:
+                world.pending[job] = pending.model_copy(update={"job_id": job})
+
+        def end() -> None:
+            world.pending.pop(job, None)
+            told: Stored | Failed = Failed("It could not be stored.")
+            if fate.stored:
+                try:
+                    made = store()
+                except UpstreamError:
+                    made = None
+                if isinstance(made, Patient):
+                    told = Stored(record_id=made.emr_id or "", entry=made)
+                elif made is not None:
+                    shown = made if not fate.altered else _altered(made)
+                    told = Stored(record_id=made.id, entry=shown)
+            if fate.told:
+                world.jobs[job] = told
+
+        loop.call_later(accepted_after, accept)
+        loop.call_later(accepted_after + fate.after, end)
 
     async def _read(self, found: Callable[[], T]) -> T:
         fault = self.world.read_faults()
@@ -329,8 +403,9 @@ class SimEhr:
         slot = Timeslot(start=window.start, end=window.end)
         return await self._read(lambda: [] if self._taken(window.start) else [slot])
 
-    def _taken(self, start: datetime) -> bool:
-        return any(
+    def _taken(self, start: datetime, but: str | None = None) -> bool:
+        waiting = (one.start for one in self.world.pending.values() if one.id != but)
+        return start in waiting or any(
             isinstance(e.model, Appointment)
             and e.model.start == start
             and e.model.status != "cancelled"
@@ -364,7 +439,9 @@ class SimEhr:
         resource: ResourceRef | None = None,
         window: Window | None = None,
     ) -> list[Appointment]:
-        return await self._read(lambda: self.world.visible(Appointment))
+        return await self._read(
+            lambda: [*self.world.visible(Appointment), *self.world.pending.values()]
+        )
 
     async def appointment(self, care_unit_id: str, appointment_id: str) -> Appointment:
         return await self._read(lambda: self._one(Appointment, appointment_id))
@@ -405,7 +482,7 @@ class SimEhr:
     def clock_skew_s(self) -> float | None:
         return None
 
-    async def create_patient(self, care_unit_id: str, new: NewPatient) -> Patient:
+    async def create_patient(self, care_unit_id: str, new: NewPatient) -> Patient | Job:
         number = new.external_id or self.world.new_id()
 
         def upsert() -> Patient:
@@ -419,16 +496,17 @@ class SimEhr:
 
         return await self._write(f"patient {number}", upsert)
 
-    async def book(self, care_unit_id: str, new: NewAppointment) -> Appointment:
+    async def book(self, care_unit_id: str, new: NewAppointment) -> Appointment | Job:
         key = f"appointment {new.window.start.isoformat()}"
+        known = self.world.new_id()
 
         def booked() -> Appointment:
-            if self._taken(new.window.start):
+            if self._taken(new.window.start, known):
                 raise UpstreamConflictError(
                     "The time is not free.", status=400, vendor_code="NO_TIMESLOTS_AVAILABLE"
                 )
             appointment = Appointment(
-                id=self.world.new_id(),
+                id=known,
                 start=new.window.start,
                 end=new.window.end,
                 status="booked",
@@ -437,11 +515,18 @@ class SimEhr:
             self.world.put(key, appointment)
             return appointment
 
-        return await self._write(key, booked)
+        pending = Appointment(
+            id=known,
+            start=new.window.start,
+            end=new.window.end,
+            status="pending",
+            patient_id=str(new.patient),
+        )
+        return await self._write(key, booked, pending)
 
     async def change_appointment(
         self, care_unit_id: str, appointment_id: str, change: Change
-    ) -> Appointment:
+    ) -> Appointment | Job:
         key = f"change {appointment_id}"
 
         def changed() -> Appointment:
@@ -458,13 +543,13 @@ class SimEhr:
 
         return await self._write(key, changed)
 
-    async def write_note(self, care_unit_id: str, patient: PatientRef, new: NewNote) -> Note:
+    async def write_note(self, care_unit_id: str, patient: PatientRef, new: NewNote) -> Note | Job:
         key = note_key(new.title, dict(new.content))
         return await self._write(key, lambda: self.world.put_note(new))
 
     async def attach_document(
         self, care_unit_id: str, patient: PatientRef, new: NewDocument
-    ) -> Document:
+    ) -> Document | Job:
         whole = b"".join([chunk async for chunk in new.chunks])
         key = f"document {whole!r}"
 
