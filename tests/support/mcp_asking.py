@@ -153,7 +153,7 @@ async def approvals(store: Store) -> list[Approval]:
     def work() -> Any:
         return [to_approval(row) for row in (yield sql(APPROVAL + " ORDER BY id"))]
 
-    found: list[Approval] = await cast("Any", store)._read(work())
+    found: list[Approval] = await cast("Any", store)._read(work)
     return found
 
 
