@@ -10,7 +10,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +28,7 @@ from leyr_mcp.server.storage import chain
 from leyr_mcp.server.storage.keys import Keys
 from leyr_mcp.server.storage.place import data_keys, database_path
 from leyr_mcp.server.storage.sqlite import SqliteStore
+from leyr_mcp.server.storage.store import Store
 
 _OUTCOMES = {OK: "ok", FAILED: "failed"}
 
@@ -36,9 +37,10 @@ _OUTCOMES = {OK: "ok", FAILED: "failed"}
 class Opened:
     """A store that is there already, its keys, and where its head stands."""
 
-    store: SqliteStore
+    store: Store
     keys: Keys
     head: Path
+    node: str = chain.ALONE
 
 
 class _NothingYetError(Exception):
@@ -147,33 +149,47 @@ async def _verify(options: argparse.Namespace, opened: Opened, trail: AuditTrail
         head = chain.read_head(opened.head, opened.keys)  # before the links: a chain grows
     except StorageError as exc:
         problem = exc.message
+    verdicts = dict[str, Verdict]()
     with progress("events read") as step:
-        verdict = await verify_store(opened.store, opened.keys, head, step)
-    if head is None and problem is None and verdict.count:
+        # This node's own too if nothing is left of it.
+        for node in sorted({*await opened.store.audit_nodes(), opened.node}):
+            mine = head if node == opened.node else None
+            verdicts[node] = await verify_store(opened.store, opened.keys, mine, step, node)
+    if head is None and problem is None and verdicts[opened.node].count:
         problem = "The record of the last event, kept beside the database, is missing."
     if options.json:
-        write(_as_dict(verdict, problem))
+        write(_as_dict(verdicts, problem))
     else:
-        _show(verdict, problem)
-    broken = bool(problem) or not verdict.intact
+        _show(verdicts, problem)
+    broken = bool(problem) or not all(verdict.intact for verdict in verdicts.values())
     await trail.append(trail.local("verify", who, error="internal" if broken else None))
     return 1 if broken else 0
 
 
-def _as_dict(verdict: Verdict, problem: str | None) -> dict[str, Any]:
-    found = [{"fault": f.fault, "seq": f.seq, "count": f.count} for f in verdict.findings]
-    intact = verdict.intact and problem is None
-    return {"intact": intact, "events": verdict.count, "problem": problem, "findings": found}
+def _as_dict(verdicts: Mapping[str, Verdict], problem: str | None) -> dict[str, Any]:
+    found = [
+        ({"node": node} if node else {}) | {"fault": f.fault, "seq": f.seq, "count": f.count}
+        for node, verdict in verdicts.items()
+        for f in verdict.findings
+    ]
+    count = sum(verdict.count for verdict in verdicts.values())
+    intact = problem is None and not found
+    return {"intact": intact, "events": count, "problem": problem, "findings": found}
 
 
-def _show(verdict: Verdict, problem: str | None) -> None:
+def _show(verdicts: Mapping[str, Verdict], problem: str | None) -> None:
     screen = Screen(sys.stdout)
-    count = _events(verdict.count)
-    if verdict.intact and problem is None:
+    count = _events(sum(verdict.count for verdict in verdicts.values()))
+    found = [
+        (f"{node}: " if node else "") + f.message
+        for node, verdict in verdicts.items()
+        for f in verdict.findings
+    ]
+    if not found and problem is None:
         screen.paragraph(f"{screen.good('Intact')}: {count}, none changed, missing or put in.")
         return
     screen.paragraph(f"{screen.bad('BROKEN')}: {count} were read.")
-    for message in [*([problem] if problem else []), *(f.message for f in verdict.findings)]:
+    for message in [*([problem] if problem else []), *found]:
         screen.columns("  - ", message, indent=4)
     screen.paragraph("Keep the files as they are, and find out who could write to them.")
 

@@ -294,17 +294,18 @@ class AuditTrail:
         )
 
 
-async def rows(store: Store) -> AsyncIterator[AuditRow]:
-    """Yield the whole chain, a page at a time."""
-    async for page in pages(store):
-        for row in page:
-            yield row
+async def rows(store: Store) -> AsyncIterator[tuple[str, AuditRow]]:
+    """Yield every chain, one node's after the other's, a page at a time."""
+    for node in await store.audit_nodes():
+        async for page in pages(store, node):
+            for row in page:
+                yield node, row
 
 
-async def pages(store: Store) -> AsyncIterator[list[AuditRow]]:
-    """Yield the whole chain in order, as the store hands it out."""
+async def pages(store: Store, node: str | None = None) -> AsyncIterator[list[AuditRow]]:
+    """Yield a whole chain in order, as the store hands it out."""
     after = 0
-    while page := await store.audit_rows(after=after, limit=_PAGE):
+    while page := await store.audit_rows(after=after, limit=_PAGE, node=node):
         yield page
         after = page[-1].seq
 
@@ -318,23 +319,31 @@ class Reader:
 
     async def events(self, *, with_patients: bool = False) -> AsyncIterator[dict[str, Any]]:
         """Yield every event with its link; one that cannot be read says so."""
-        async for row in rows(self._store):
-            yield self._event(row, with_patients=with_patients)
+        async for node, row in rows(self._store):
+            yield self._event(node, row, with_patients=with_patients)
 
     async def of_patient(self, patients: Collection[str]) -> AsyncIterator[dict[str, Any]]:
         """Yield every event of a patient, named by one or more typed ids, the latest last."""
         keys = {self._sealer.patient_key(patient) for patient in patients}
         marks = [key.encode() for key in keys]
-        async for row in rows(self._store):
+        found = list[dict[str, Any]]()
+        async for node, row in rows(self._store):
             # Most are another patient's: searching is quicker than reading each.
             if isinstance(row.body, bytes) and any(mark in row.body for mark in marks):
-                event = self._event(row, with_patients=False)
+                event = self._event(node, row, with_patients=False)
                 if event.get("patient_key") in keys:
-                    yield event
+                    found.append(event)
+        # Each node's are in order already, and stay so though its clock was set back.
+        if len({event.get("node") for event in found}) > 1:
+            found.sort(key=lambda event: str(event.get("time")))
+        for event in found:
+            yield event
 
-    def _event(self, row: AuditRow, *, with_patients: bool) -> dict[str, Any]:
+    def _event(self, node: str, row: AuditRow, *, with_patients: bool) -> dict[str, Any]:
         event = parsed(row)
         link = {"seq": row.seq, "prev": _hex(row.prev), "mac": _hex(row.mac)}
+        if node != chain.ALONE:
+            link = {"node": node, **link}
         if event is None or not isinstance(row.body, bytes):
             return {**link, "damaged": True}
         patient = event.pop("patient", None)

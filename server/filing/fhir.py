@@ -92,7 +92,9 @@ def _told(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _id(event: Mapping[str, Any]) -> str:
-    device = _NOT_IN_ID.sub("-", str(event.get("device", "leyr-mcp")))
+    # Where there are several chains, each counts by itself.
+    names = (event.get("device", "leyr-mcp"), event.get("node"))
+    device = _NOT_IN_ID.sub("-", "-".join(str(name) for name in names if name))
     number = f"-{event.get('seq', 0)}"
     return device[: _ID_MOST - len(number)] + number
 

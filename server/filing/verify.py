@@ -136,8 +136,8 @@ class _Block:
 class Verifier:
     """Reads a chain once, in order, and keeps none of it."""
 
-    def __init__(self, keys: Keys, head: chain.Head | None = None) -> None:
-        self._key = keys.derive("audit")
+    def __init__(self, keys: Keys, head: chain.Head | None = None, node: str = chain.ALONE) -> None:
+        self._key = chain.key_of(keys, node)
         self._head = head
         self._head_at = head.seq if head else 0
         self._count = 0
@@ -243,13 +243,14 @@ async def verify_store(
     keys: Keys,
     head: chain.Head | None = None,
     step: Callable[[int], None] = lambda _count: None,
+    node: str = chain.ALONE,
 ) -> Verdict:
-    """Return whether the chain of a store is whole; read the head before, for a chain grows.
+    """Return whether a node's chain is whole; read the head before, for a chain grows.
 
     `step` is told how many events were read each time.
     """
-    verifier = Verifier(keys, head)
-    async for page in pages(store):
+    verifier = Verifier(keys, head, node)
+    async for page in pages(store, node):
         verifier.feed(page)
         step(len(page))
     return verifier.verdict()

@@ -1,7 +1,9 @@
 """The audit chain: each event authenticated together with the one before it.
 
-A chain does not show that its end was cut off, so its head also stands in a second place, the file
-beside the database. Verifying the chain is done elsewhere, from the rows and the head.
+Where several nodes share a store, each has a chain of its own, under a key of its own; in a file
+there is one, of the node without a name. A chain does not show that its end was cut off, so its
+head also stands in a second place, a file beside the database or on the node. Verifying the chain
+is done elsewhere, from the rows and the head.
 """
 
 from __future__ import annotations
@@ -24,17 +26,13 @@ from leyr_mcp.server.storage.store import AuditEntry, AuditRow
 
 EVERY = 100
 START = bytes(32)  # stands for the link before the first
-_LAST = sql("SELECT seq, mac FROM audit ORDER BY seq DESC LIMIT 1")
-_ADD = "INSERT INTO audit VALUES (?, ?, ?, ?, ?)"
+ALONE = ""  # the node of a store that no other machine shares
+_COLUMNS = "INSERT INTO audit (node, seq, time, body, prev, mac)"
+_LAST = "SELECT seq, mac FROM audit WHERE node = ? ORDER BY seq DESC LIMIT 1"
+_ADD = f"{_COLUMNS} VALUES (?, ?, ?, ?, ?, ?)"
 _ADD_AFTER = (
-    "INSERT INTO audit SELECT ?, ?, ?, ?, ?"
-    " WHERE (SELECT mac FROM audit ORDER BY seq DESC LIMIT 1) = ?"
-)
-# One statement, so that the lock is not held while Python does something else.
-MARK_HEAD = sql(
-    "INSERT INTO audit_head SELECT 1, seq, seq - (SELECT min(seq) FROM audit) + 1, mac FROM audit"
-    " WHERE seq = (SELECT max(seq) FROM audit) ON CONFLICT (id) DO UPDATE SET"
-    " seq = excluded.seq, links = excluded.links, mac = excluded.mac"
+    f"{_COLUMNS} SELECT ?, ?, ?, ?, ?, ?"  # noqa: S608 - the columns named above
+    " WHERE (SELECT mac FROM audit WHERE node = ? ORDER BY seq DESC LIMIT 1) = ?"
 )
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
@@ -57,11 +55,13 @@ class Tip(NamedTuple):
 class Chain:
     """Makes links."""
 
-    __slots__ = ("_mac", "_sealer", "tip")
+    __slots__ = ("_last", "_mac", "_node", "_sealer", "tip")
 
-    def __init__(self, keys: Keys, sealer: Sealer) -> None:
-        self._mac = hmac.new(keys.derive("audit"), digestmod="sha256")
+    def __init__(self, keys: Keys, sealer: Sealer, node: str = ALONE) -> None:
+        self._mac = hmac.new(key_of(keys, node), digestmod="sha256")
         self._sealer = sealer
+        self._node = node
+        self._last = sql(_LAST, node)
         # What was added last from here; another process may have gone on since.
         self.tip: Tip | None = None
 
@@ -72,7 +72,7 @@ class Chain:
 
         `patient_key` stands for the patient, however the entry names them.
         """
-        rows = yield _LAST
+        rows = yield self._last
         last = Tip(*rows[0]) if rows else Tip(0, START)
         row, tip = self._link(last, entry, now, patient_key)
         yield _ADD, row
@@ -85,7 +85,7 @@ class Chain:
         It adds nothing if `last` is not the last link, whoever added another.
         """
         row, tip = self._link(last, entry, now, None)
-        return (_ADD_AFTER, (*row, last.mac)), tip
+        return (_ADD_AFTER, (*row, self._node, last.mac)), tip
 
     def _link(
         self, last: Tip, entry: AuditEntry, now: datetime, patient_key: str | None
@@ -95,7 +95,7 @@ class Chain:
         mac = self._mac.copy()
         mac.update(_placed(seq, last.mac, body))
         tip = Tip(seq, mac.digest())
-        return (seq, micros(now), body, last.mac, tip.mac), tip
+        return (self._node, seq, micros(now), body, last.mac, tip.mac), tip
 
     def _body(self, seq: int, entry: AuditEntry, now: datetime, patient_key: str | None) -> bytes:
         when = now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -115,6 +115,11 @@ class Chain:
         if patient_key is not None:
             event["patient_key"] = patient_key
         return canonical(event)
+
+
+def key_of(keys: Keys, node: str = ALONE) -> bytes:
+    """Return the key of a node's chain: no link of one can stand in another's."""
+    return keys.derive("audit" if node == ALONE else f"audit {node}")
 
 
 def canonical(value: dict[str, Any]) -> bytes:
@@ -143,23 +148,54 @@ def open_patient(sealer: Sealer, event: dict[str, Any]) -> str | None:
     return sealer.open("patient", sealed, "audit", event["seq"], "patient").decode()
 
 
-def rows_after(after: int, limit: int) -> Work[list[AuditRow]]:
-    """Return links in order."""
+def rows_after(node: str, after: int, limit: int) -> Work[list[AuditRow]]:
+    """Return links of a node's chain in order."""
     rows = yield sql(
-        "SELECT seq, body, prev, mac FROM audit WHERE seq > ? ORDER BY seq LIMIT ?", after, limit
+        "SELECT seq, body, prev, mac FROM audit WHERE node = ? AND seq > ? ORDER BY seq LIMIT ?",
+        node,
+        after,
+        limit,
     )
     return [AuditRow(seq=seq, body=body, prev=prev, mac=mac) for seq, body, prev, mac in rows]
 
 
-def holds(head: Head) -> Work[bool]:
+def nodes() -> Work[list[str]]:
+    """Return the nodes that have a chain."""
+    # Each by one step into the index, however long the chains are.
+    found = list[str]()
+    rows = yield sql("SELECT MIN(node) FROM audit")
+    while rows[0][0] is not None:
+        found.append(rows[0][0])
+        rows = yield sql("SELECT MIN(node) FROM audit WHERE node > ?", found[-1])
+    return found
+
+
+def holds(head: Head, node: str) -> Work[bool]:
     """Return whether the chain still has the link that was once its head."""
-    rows = yield sql("SELECT mac FROM audit WHERE seq = ?", head.seq)
+    rows = yield sql("SELECT mac FROM audit WHERE node = ? AND seq = ?", node, head.seq)
     return bool(rows) and hmac.compare_digest(rows[0][0], head.mac)
 
 
-def marked_head() -> Work[Head | None]:
-    """Return what `MARK_HEAD` recorded last."""
-    rows = yield sql("SELECT seq, links, mac FROM audit_head WHERE id = 1")
+def mark_head(node: str) -> Statement:
+    """Return the statement that records how far the chain has come.
+
+    It is one, so that no lock is held while Python does something else.
+    """
+    return sql(
+        "INSERT INTO audit_head (node, seq, links, mac)"
+        " SELECT node, seq, seq - (SELECT MIN(seq) FROM audit WHERE node = ?) + 1, mac"
+        " FROM audit WHERE node = ? AND seq = (SELECT MAX(seq) FROM audit WHERE node = ?)"
+        " ON CONFLICT (node) DO UPDATE SET"
+        " seq = excluded.seq, links = excluded.links, mac = excluded.mac",
+        node,
+        node,
+        node,
+    )
+
+
+def marked_head(node: str) -> Work[Head | None]:
+    """Return what `mark_head` recorded last."""
+    rows = yield sql("SELECT seq, links, mac FROM audit_head WHERE node = ?", node)
     return Head(*rows[0]) if rows else None
 
 

@@ -84,10 +84,11 @@ class Database:
         if path is None or connection is None:
             return
         try:
-            connection.once(chain.MARK_HEAD, durable=False)  # folds the log, if it is long
-            connection.once(chain.MARK_HEAD, durable=False)  # so this begins it anew, and waits
+            mark, marked = chain.mark_head(chain.ALONE), chain.marked_head
+            connection.once(mark, durable=False)  # folds the log, if it is long
+            connection.once(mark, durable=False)  # so this begins it anew, and waits
             written = None
-            while (head := self.read(chain.marked_head())) != written and head is not None:
+            while (head := self.read(marked(chain.ALONE))) != written and head is not None:
                 self._write_head(path, head)
                 written = head
         except (StorageError, OSError):
@@ -96,7 +97,7 @@ class Database:
     def _write_head(self, path: Path, head: chain.Head) -> None:
         place = chain.head_path(path)
         before = chain.read_head(place, self._keys)
-        if before is not None and not self.read(chain.holds(before)):
+        if before is not None and not self.read(chain.holds(before, chain.ALONE)):
             # What the chain has lost since must stay provable.
             _log.error("the audit chain does not reach its recorded head; verify it")
             return

@@ -102,6 +102,34 @@ _LEDGER_AND_CHAIN = (
     """,
     "CREATE TABLE key_check (id INTEGER PRIMARY KEY CHECK (id = 1), mac BYTEA NOT NULL)",
 )
+# A primary key cannot be changed in SQL that both engines accept, so the tables are made anew.
+_CHAIN_OF_EACH_NODE = (
+    """
+    CREATE TABLE node_audit (
+        node TEXT NOT NULL,
+        seq BIGINT NOT NULL,
+        time BIGINT NOT NULL,
+        body BYTEA NOT NULL,
+        prev BYTEA NOT NULL,
+        mac BYTEA NOT NULL,
+        PRIMARY KEY (node, seq)
+    )
+    """,
+    "INSERT INTO node_audit SELECT '', seq, time, body, prev, mac FROM audit ORDER BY seq",
+    "DROP TABLE audit",
+    "ALTER TABLE node_audit RENAME TO audit",
+    """
+    CREATE TABLE node_audit_head (
+        node TEXT PRIMARY KEY,
+        seq BIGINT NOT NULL,
+        links BIGINT NOT NULL,
+        mac BYTEA NOT NULL
+    )
+    """,
+    "INSERT INTO node_audit_head SELECT '', seq, links, mac FROM audit_head",
+    "DROP TABLE audit_head",
+    "ALTER TABLE node_audit_head RENAME TO audit_head",
+)
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "ledger_and_chain", _LEDGER_AND_CHAIN),
     Migration(2, "what_is_shown", ("ALTER TABLE versions ADD COLUMN shown BYTEA",)),
@@ -114,6 +142,7 @@ MIGRATIONS: tuple[Migration, ...] = (
             "CREATE INDEX events_by_time ON events (came_at)",
         ),
     ),
+    Migration(4, "chain_of_each_node", _CHAIN_OF_EACH_NODE),
 )
 
 

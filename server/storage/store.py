@@ -328,8 +328,14 @@ class Store(Protocol):
         """Append to the chain and return the sequence number; `durable` survives a power cut."""
         ...
 
-    async def audit_rows(self, *, after: int = 0, limit: int = 1_000) -> list[AuditRow]:
-        """Return links of the chain in order."""
+    async def audit_rows(
+        self, *, after: int = 0, limit: int = 1_000, node: str | None = None
+    ) -> list[AuditRow]:
+        """Return links of a node's chain in order; of this one's own without a node."""
+        ...
+
+    async def audit_nodes(self) -> list[str]:
+        """Return the nodes that have a chain; where one machine alone has the store, at most ""."""
         ...
 
     async def commits(self) -> int:

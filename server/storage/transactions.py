@@ -33,9 +33,10 @@ _NOTHING = Change()
 class LedgerStore(ABC):
     """The ledger and the chain over some engine."""
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: Keys, node: str = chain.ALONE) -> None:
         sealer = Sealer(keys)
-        self._chain = chain.Chain(keys, sealer)
+        self._node = node
+        self._chain = chain.Chain(keys, sealer, node)
         self._ledger = ledger.Ledger(sealer, self._chain)
 
     @abstractmethod
@@ -199,6 +200,13 @@ class LedgerStore(ABC):
         """Expire unsent drafts not touched since `drafts_before` and drop their text."""
         return await self._write(lambda: ledger.expire(self._ledger, now, drafts_before))
 
-    async def audit_rows(self, *, after: int = 0, limit: int = 1_000) -> list[AuditRow]:
-        """Return links of the chain in order."""
-        return await self._read(lambda: chain.rows_after(after, limit))
+    async def audit_rows(
+        self, *, after: int = 0, limit: int = 1_000, node: str | None = None
+    ) -> list[AuditRow]:
+        """Return links of a node's chain in order; of this one's own without a node."""
+        of = self._node if node is None else node
+        return await self._read(lambda: chain.rows_after(of, after, limit))
+
+    async def audit_nodes(self) -> list[str]:
+        """Return the nodes that have a chain."""
+        return await self._read(chain.nodes)

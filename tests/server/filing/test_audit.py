@@ -16,7 +16,11 @@ import pytest
 from leyr_mcp.server.errors import CODES, StorageError
 from leyr_mcp.server.filing import audit
 from leyr_mcp.server.filing.audit import About, AuditTrail, Reader, Who
+from leyr_mcp.server.filing.fhir import audit_event
+from leyr_mcp.server.filing.verify import verify, verify_store
+from leyr_mcp.server.storage import chain
 from leyr_mcp.server.storage.keys import Keys
+from leyr_mcp.server.storage.seal import Sealer
 from leyr_mcp.server.storage.sqlite import SqliteStore
 from leyr_mcp.server.storage.store import AuditEntry, AuditRow, Kind, Store
 from leyr_mcp.tools.catalog import TOOLS
@@ -220,6 +224,45 @@ async def test_accesses_of_one_patient_come_in_order(store: SqliteStore, trail: 
     assert await seen() == []
 
 
+async def test_events_of_several_nodes_name_their_node_and_a_patients_come_by_time() -> None:
+    store = Nodes("berg", "alm")
+    await store.open()
+    for hour, node in enumerate(("berg", "alm", "alm", "berg")):
+        at = NOON.replace(hour=hour)
+        await store.on(node).append(
+            AuditEntry(event="read", action="R", outcome=0, patient=TOLVAN), now=at, durable=False
+        )
+    found = [(event["node"], event["seq"]) for event in await events(store)]
+    assert found == [("alm", 1), ("alm", 2), ("berg", 1), ("berg", 2)]
+    mine = [event async for event in Reader(store, KEYS).of_patient([TOLVAN])]
+    assert [(event["node"], event["seq"]) for event in mine] == [
+        ("berg", 1),
+        ("alm", 1),
+        ("alm", 2),
+        ("berg", 2),
+    ]
+    ids = {audit_event(event)["id"] for event in mine}
+    assert ids == {"leyr-mcp-alm-1", "leyr-mcp-alm-2", "leyr-mcp-berg-1", "leyr-mcp-berg-2"}
+    await store.close()
+
+
+async def test_each_nodes_chain_is_proved_by_itself_and_none_passes_for_another() -> None:
+    store = Nodes("berg", "alm")
+    await store.open()
+    for node in ("berg", "alm", "berg"):
+        entry = AuditEntry(event="read", action="R", outcome=0)
+        await store.on(node).append(entry, now=NOON, durable=False)
+    counts = {}
+    for node in await store.audit_nodes():
+        verdict = await verify_store(store, KEYS, node=node)
+        assert verdict.intact
+        counts[node] = verdict.count
+    assert counts == {"alm": 1, "berg": 2}
+    rows = await store.audit_rows(node="berg")
+    assert not verify(rows, KEYS).intact
+    await store.close()
+
+
 async def test_trail_longer_than_a_page_is_read_whole(
     store: SqliteStore, trail: AuditTrail, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,6 +273,19 @@ async def test_trail_longer_than_a_page_is_read_whole(
     assert [len(page) async for page in audit.pages(store)] == [3, 3, 2]
 
 
+class Nodes(SqliteStore):
+    """A store in which several nodes have a chain."""
+
+    def __init__(self, *nodes: str) -> None:
+        super().__init__(None, KEYS)
+        self._chains = {node: chain.Chain(KEYS, Sealer(KEYS), node) for node in nodes}
+
+    def on(self, node: str) -> SqliteStore:
+        """Return the store as this node writes to it."""
+        self._chain = self._chains[node]
+        return self
+
+
 class Rows(SqliteStore):
     """A store whose links are what a test says."""
 
@@ -237,8 +293,13 @@ class Rows(SqliteStore):
         super().__init__(None, KEYS)
         self._links = list(links)
 
-    async def audit_rows(self, *, after: int = 0, limit: int = 1_000) -> list[AuditRow]:
+    async def audit_rows(
+        self, *, after: int = 0, limit: int = 1_000, node: str | None = None
+    ) -> list[AuditRow]:
         return [row for row in self._links if row.seq > after][:limit]
+
+    async def audit_nodes(self) -> list[str]:
+        return [chain.ALONE]
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[]", b"1", b"[" * 100_000])

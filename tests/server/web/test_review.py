@@ -53,7 +53,7 @@ async def state(desk: Desk, entry: Entry) -> str:
 async def audit(desk: Desk, *names: str) -> list[dict[str, Any]]:
     """Return the events of these names."""
     store, _ = await desk.app.journal.opened()
-    found = [parsed(row) or {} async for row in rows(store)]
+    found = [parsed(row) or {} async for _, row in rows(store)]
     return [event for event in found if event["event"] in names]
 
 

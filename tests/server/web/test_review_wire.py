@@ -35,7 +35,7 @@ async def events(desk: Desk, name: str = "approve") -> list[tuple[str | None, st
     from leyr_mcp.server.filing.audit import parsed, rows  # noqa: PLC0415 - this helper's own
 
     store, _ = await desk.app.journal.opened()
-    found = [parsed(row) or {} async for row in rows(store)]
+    found = [parsed(row) or {} async for _, row in rows(store)]
     return [(e.get("error"), e.get("cause")) for e in found if e["event"] == name]
 
 
