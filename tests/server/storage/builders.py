@@ -8,7 +8,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from leyr_mcp.server.storage.keys import Keys
 from leyr_mcp.server.storage.store import (
@@ -128,12 +128,19 @@ def event(row: AuditRow) -> dict[str, Any]:
     return found
 
 
-def unbroken(rows: list[AuditRow], keys: Keys = KEYS) -> int:
+async def links(store: Store) -> int:
+    """Fail unless this store's own chain is unbroken; return how many links it has."""
+    node = cast("Any", store)._node
+    return unbroken(await store.audit_rows(limit=100_000), node=node)
+
+
+def unbroken(rows: list[AuditRow], node: str = "") -> int:
     """Fail unless these are links 1 to n, each written out once more; return n."""
+    key = KEYS.derive(f"audit {node}" if node else "audit")
     prev = bytes(32)
     for number, row in enumerate(rows, start=1):
         assert (row.seq, row.prev) == (number, prev)
         text = number.to_bytes(8, "big") + prev + row.body
-        assert row.mac == hmac.new(keys.derive("audit"), text, "sha256").digest()
+        assert row.mac == hmac.new(key, text, "sha256").digest()
         prev = row.mac
     return len(rows)

@@ -29,6 +29,7 @@ from tests.server.storage.builders import (
     event,
     events,
     known,
+    links,
     moved,
     opened,
     sending,
@@ -43,8 +44,7 @@ async def test_each_link_holds_the_one_before(store: Store) -> None:
         numbers = [await store.append(READ, now=NOW, durable=bool(n % 2)) for n in range(5)]
         await staged(store)
         assert numbers == [1, 2, 3, 4, 5]
-        rows = await store.audit_rows()
-        assert unbroken(rows) == 6
+        assert await links(store) == 6
         assert [row.seq for row in await store.audit_rows(after=2, limit=3)] == [3, 4, 5]
         assert await store.audit_rows(after=6) == []
 
@@ -118,7 +118,7 @@ async def test_another_store_may_append_between_two_events(tmp_path: Path) -> No
         turns = (one, one, two, one, two, two, one, one)
         numbers = [await store.append(DRAFTED, now=NOW, durable=False) for store in turns]
         assert numbers == list(range(1, 9))
-        assert unbroken(await one.audit_rows()) == 8
+        assert await links(one) == 8
 
 
 async def test_an_event_follows_what_was_stored_and_not_what_was_taken_back(store: Store) -> None:
@@ -131,7 +131,7 @@ async def test_an_event_follows_what_was_stored_and_not_what_was_taken_back(stor
         chain_of = store._chain  # type: ignore[attr-defined]  # this one's own
         chain_of.tip = chain.Tip(7, b"m" * 32)  # as after a transaction that was taken back
         assert await store.append(READ, now=NOW, durable=False) == 3
-        assert unbroken(await store.audit_rows()) == 3
+        assert await links(store) == 3
 
 
 async def test_a_newer_head_of_another_process_stays(
