@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from shutil import rmtree
 from tempfile import gettempdir
@@ -25,7 +26,14 @@ from leyr_mcp.server.logs import location
 from leyr_mcp.server.protocol import LeyrServer
 from leyr_mcp.server.settings import COBALT, Settings
 from leyr_mcp.server.storage.keys import Keys, parse
-from leyr_mcp.server.storage.place import data_keys, database_path
+from leyr_mcp.server.storage.place import (
+    data_keys,
+    database_path,
+    has_store,
+    node_head_path,
+    node_name,
+    schema_name,
+)
 from leyr_mcp.server.storage.store import Store
 from leyr_mcp.server.text import NOTE_CAP
 from leyr_mcp.tools.toolsets import Choice, choose
@@ -161,7 +169,7 @@ class App:
     journal: Journal
     desk: LazyDesk
     page: LazyPage
-    store_path: Path | None
+    has_store: Callable[[], bool]
     brief: Path | None
 
     async def start_filing(self) -> bool:
@@ -170,7 +178,7 @@ class App:
         Raises:
             StorageError: The store cannot be opened.
         """
-        if self.store_path is None or not self.store_path.exists():
+        if not self.has_store():
             return False
         await self.desk().start()
         return True
@@ -202,6 +210,7 @@ def build(
     folder = None if in_memory else _state_folder(settings.state_dir)
     if given := settings.data_key.reveal():
         parse(given)  # a wrong one is named at start, not at the first call
+    _see_driver(settings)
     sandbox = _sandbox(settings, folder, clock)
     ehr = _record(settings, sandbox, clock)
     journal = Journal(
@@ -243,7 +252,7 @@ def build(
         journal=journal,
         desk=desk,
         page=page,
-        store_path=None if in_memory else database_path(settings),
+        has_store=lambda: not in_memory and has_store(settings, os.environ),
         brief=brief,
     )
 
@@ -411,7 +420,7 @@ def _record(
 
 
 def make_store(settings: Settings, *, in_memory: bool = False) -> Store:
-    """Return the local store of these settings, not yet opened.
+    """Return the store of these settings, not yet opened.
 
     Raises:
         LeyrMcpError: Its key cannot be read or made.
@@ -421,7 +430,25 @@ def make_store(settings: Settings, *, in_memory: bool = False) -> Store:
 
     if in_memory:
         return SqliteStore(None, Keys(secrets.token_bytes(32)))
+    if url := settings.database_url.reveal():
+        # Nor at the top: it needs a driver, which is an extra.
+        from leyr_mcp.server.storage.postgres import PostgresStore  # noqa: PLC0415
+
+        return PostgresStore(
+            url,
+            _keys(settings),
+            schema=schema_name(settings),
+            node=node_name(),
+            head=node_head_path(settings),
+        )
     return SqliteStore(database_path(settings), _keys(settings))
+
+
+def _see_driver(settings: Settings) -> None:
+    if settings.database_url.reveal() and find_spec("asyncpg") is None:
+        raise ConfigError(
+            "LEYR_MCP_DATABASE_URL needs the extra postgres: install leyr-mcp[postgres]."
+        )
 
 
 def _keys(settings: Settings) -> Keys:

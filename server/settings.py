@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from leyr_mcp.server.addresses import database_address, web_address
 from leyr_mcp.server.errors import ConfigError
 
 Backend = Literal["leyr", "cobalt", "sandbox"]
@@ -26,15 +26,12 @@ Language = Literal["sv", "nb", "en"]
 
 # The record system of the sandbox that stands for Cobalt.
 COBALT = "cobalt"
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 _ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._:-]{1,130}")
 _HEADER = re.compile(r"[!-~]*")
-_ADDRESS = re.compile(r"https?://[A-Za-z0-9._~:/%@\[\]-]+")
 _LEAST_S = 0.5
 _MOST_SECRETS = 2
 _MOST_LINES, _LONGEST_LINE = 6, 100
-_LIKE = "must be an address like https://api.leyr.io/api"
 
 
 class Secret:
@@ -91,6 +88,7 @@ class Settings:
     backend: Backend
     environment: Environment
     state_dir: Path
+    database_url: Secret
     data_key: Secret
     approval: Policy
     approval_hosts: tuple[str, ...]
@@ -142,22 +140,8 @@ def _secrets(value: str) -> tuple[Secret, ...]:
     return found
 
 
-def _url(value: str) -> str:
-    text = value.strip()
-    if not _ADDRESS.fullmatch(text):
-        raise ValueError(_LIKE)
-    try:
-        url = urlsplit(text)
-        host, _ = url.hostname, url.port
-    except ValueError as exc:  # its own text repeats a part of the address
-        raise ValueError(_LIKE) from exc
-    if not host:
-        raise ValueError(_LIKE)
-    if "@" in url.netloc:
-        raise ValueError("must not hold credentials")
-    if url.scheme == "http" and host not in LOOPBACK:
-        raise ValueError("must be https (plain http only on this machine)")
-    return text.rstrip("/")
+def _database(value: str) -> Secret:
+    return Secret(database_address(_credential(value)))
 
 
 def _one_of(*allowed: str) -> Callable[[str], str]:
@@ -240,7 +224,7 @@ def _level(value: str) -> str:
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("LEYR_BASE_URL", "https://api.leyr.io/api", "Where Leyr's API is.", _url),
+    Setting("LEYR_BASE_URL", "https://api.leyr.io/api", "Where Leyr's API is.", web_address),
     Setting(
         "LEYR_CLIENT_ID",
         "",
@@ -265,7 +249,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "LEYR_RESOURCE_ID", "", "The resource in whose name notes and documents are written.", _id
     ),
-    Setting("COBALT_BASE_URL", "https://api.usecobalt.com/v1", "Where Cobalt's API is.", _url),
+    Setting(
+        "COBALT_BASE_URL", "https://api.usecobalt.com/v1", "Where Cobalt's API is.", web_address
+    ),
     Setting("COBALT_CLIENT_ID", "", "Client id of your Cobalt account.", _credential),
     Setting("COBALT_CLIENT_SECRET", "", "Its secret. Never shown or logged.", _secret),
     Setting(
@@ -307,6 +293,13 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "LEYR_MCP_STATE_DIR", "", "Folder of local state. Unset: the user's state folder.", _text
+    ),
+    Setting(
+        "LEYR_MCP_DATABASE_URL",
+        "",
+        "The PostgreSQL database that several machines share: `postgresql://...`, and the extra "
+        "`postgres`. Unset: a file in the state folder. Never shown or logged.",
+        _database,
     ),
     Setting(
         "LEYR_MCP_DATA_KEY",

@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
+from leyr_mcp.server.app import make_store
 from leyr_mcp.server.cli.parsing import Parser, fail, write
 from leyr_mcp.server.cli.terminal import Screen, progress
 from leyr_mcp.server.ehr.identifiers import parse_patient
@@ -26,7 +27,13 @@ from leyr_mcp.server.filing.verify import Verdict, verify_store
 from leyr_mcp.server.settings import Settings, load
 from leyr_mcp.server.storage import chain
 from leyr_mcp.server.storage.keys import Keys
-from leyr_mcp.server.storage.place import data_keys, database_path
+from leyr_mcp.server.storage.place import (
+    data_keys,
+    database_path,
+    has_store,
+    node_head_path,
+    node_name,
+)
 from leyr_mcp.server.storage.sqlite import SqliteStore
 from leyr_mcp.server.storage.store import Store
 
@@ -108,6 +115,8 @@ def _patients(given: list[str], settings: Settings) -> list[str]:
 
 def _store(settings: Settings) -> Opened:
     """Return the store of these settings; none is made where there is none."""
+    if settings.database_url.reveal():
+        return _shared(settings)
     path = database_path(settings)
     head = chain.head_path(path)
     if not path.exists():
@@ -118,6 +127,16 @@ def _store(settings: Settings) -> Opened:
         settings.data_key.reveal(), os.environ, state_dir=settings.state_dir, make=False
     )
     return Opened(SqliteStore(path, keys), keys, head)
+
+
+def _shared(settings: Settings) -> Opened:
+    """Return the store that several nodes share, as this one uses it."""
+    if not has_store(settings, os.environ):
+        raise _NothingYetError
+    keys = data_keys(
+        settings.data_key.reveal(), os.environ, state_dir=settings.state_dir, make=False
+    )
+    return Opened(make_store(settings), keys, node_head_path(settings), node_name())
 
 
 async def _run(options: argparse.Namespace, settings: Settings, opened: Opened) -> int:

@@ -116,8 +116,7 @@ class Office:
         Raises:
             ConfigError: The store is there, but its key is not.
         """
-        path = self.app.store_path
-        if path is None or not path.exists():
+        if not self.app.has_store():
             return False
         given = self.settings.data_key.reveal()
         data_keys(given, os.environ, state_dir=self.settings.state_dir, make=False)

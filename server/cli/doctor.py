@@ -23,7 +23,7 @@ from leyr_mcp.server.files.roots import CAN_WALK
 from leyr_mcp.server.filing.passphrase import Passphrase
 from leyr_mcp.server.filing.timing import utc_now
 from leyr_mcp.server.settings import Settings, load
-from leyr_mcp.server.storage.place import data_keys
+from leyr_mcp.server.storage.place import data_keys, database_path, node_name, schema_name
 from leyr_mcp.server.storage.store import State
 
 Level = Literal["ok", "note", "fail"]
@@ -64,7 +64,7 @@ def main(argv: list[str]) -> int:
 
 async def _examine(settings: Settings, app: App) -> tuple[list[Check], Mapping[State, int] | None]:
     """Return every check, and how many drafts there are of each state, if that can be read."""
-    checks = [*_settings(settings), *_approval(settings), *_files(settings)]
+    checks = [*_settings(settings), *_approval(settings), *_files(settings), _store(settings)]
     try:
         found = await _record(settings, app)
         drafts, counts = await _drafts(settings, app)
@@ -150,9 +150,20 @@ def _approver(settings: Settings) -> Check:
     return Check("approver", "ok", text)
 
 
+def _store(settings: Settings) -> Check:
+    """Return where drafts and the audit trail are kept."""
+    if not settings.database_url.reveal():
+        return Check("store", "ok", f"a file of this machine: {database_path(settings)}")
+    where = f"PostgreSQL, schema {schema_name(settings)}, in which this node is {node_name()}"
+    if not settings.data_key.reveal():
+        text = "set LEYR_MCP_DATA_KEY, or no second machine can read what this one stores"
+        return Check("store", "note", f"{where}; {text}")
+    return Check("store", "ok", where)
+
+
 async def _drafts(settings: Settings, app: App) -> tuple[list[Check], Mapping[State, int] | None]:
     """Count the drafts, where there is a store; none is made, nor a key."""
-    if app.store_path is None or not app.store_path.exists():
+    if not app.has_store():
         return [Check("drafts", "ok", "none yet")], {}
     try:
         given = settings.data_key.reveal()

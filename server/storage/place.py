@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+import re
 import sys
 from collections.abc import Mapping
 from hashlib import sha256
@@ -23,6 +25,43 @@ def database_path(settings: Settings) -> Path:
         of = f"{settings.base_url} {settings.client_id} {settings.emr}"
         name += f"-{sha256(of.encode()).hexdigest()[:12]}"
     return settings.state_dir / f"leyr-mcp-{name}.sqlite3"
+
+
+def schema_name(settings: Settings) -> str:
+    """Return the schema of the store in a database: one for each health record, as with files."""
+    if settings.backend == "leyr":
+        of = f"{settings.base_url} {settings.client_id} {settings.emr}"
+    elif settings.backend == "cobalt":
+        of = f"{settings.cobalt_base_url} {settings.cobalt_client_id} {settings.emr}"
+    else:
+        of = settings.emr
+    plain = re.sub(r"[^a-z0-9]+", "_", settings.emr.lower())[:20]
+    return f"leyr_mcp_{settings.backend}_{plain}_{sha256(of.encode()).hexdigest()[:12]}"
+
+
+def node_name() -> str:
+    """Return the name of this machine, under which it has a chain of its own in a database."""
+    return platform.node() or "unnamed"
+
+
+def node_head_path(settings: Settings) -> Path:
+    """Return the file of the head of this machine's chain, which the database cannot reach."""
+    node = sha256(node_name().encode()).hexdigest()[:12]
+    return settings.state_dir / f"{schema_name(settings)}-{node}.head"
+
+
+def has_store(settings: Settings, environ: Mapping[str, str]) -> bool:
+    """Return whether there is a store, as far as this machine knows; nothing is made by asking.
+
+    To one in a database everybody who uses it has a key.
+
+    Raises:
+        ConfigError: There is no place for a key.
+    """
+    if not settings.database_url.reveal():
+        return database_path(settings).exists()
+    given = settings.data_key.reveal()
+    return bool(given) or key_path(environ, state_dir=settings.state_dir).exists()
 
 
 def key_path(environ: Mapping[str, str], *, state_dir: Path) -> Path:

@@ -91,6 +91,20 @@ BAD = {
     "LEYR_CLIENT_ID": ["canary canary", "canäry", "canary\r\nX-Other: 1", "canary\x00"],
     "LEYR_CLIENT_SECRET": ["canary canary", "canäry", "canary\r\nX-Other: 1", "canary\x00"],
     "LEYR_MCP_DATA_KEY": ["canary canary", "canäry", "canary\r\nX", "canary\x00"],
+    "LEYR_MCP_DATABASE_URL": [
+        "canary",
+        "https://canary/db",
+        "postgres://canary/db",
+        "POSTGRESQL://canary/db",
+        "postgresql:canary",
+        "postgresql://user:canary@localhost:port/db",
+        "postgresql://user:canary@[::1/db",
+        "postgresql://localhost/canary#part",
+        "postgresql://user:canary canary@localhost/db",
+        "postgresql://user:canary@db.example.org/db?sslmode=disable",
+        "postgresql://user:canary@localhost,db.example.org/db?sslmode=prefer",
+        "postgresql://user:canary@localhost/db?host=db.example.org&sslmode=allow",
+    ],
     "LEYR_EMR": ["canary/../x", "canary canary", "..", "canary?x", "canary" * 30],
     "LEYR_CARE_UNIT_ID": ["canary/x", "..", ".", "canary%2e"],
     "LEYR_RESOURCE_ID": ["canary/x", "canary x"],
@@ -139,6 +153,7 @@ def test_without_any_setting_the_sandbox_runs() -> None:
         backend="sandbox",
         environment=None,
         state_dir=Path.home() / ".local/state/leyr-mcp",
+        database_url=settings.database_url,
         data_key=settings.data_key,
         approval="required",
         approval_hosts=("claude-ai", "claude-code", "Visual Studio Code", "cursor-vscode"),
@@ -181,9 +196,12 @@ def test_bad_value_is_refused_by_name_and_never_repeated(name: str, value: str) 
     assert message.endswith(".")
 
 
+SECRETS = {"LEYR_CLIENT_SECRET", "LEYR_MCP_DATA_KEY", "LEYR_MCP_DATABASE_URL"}
+
+
 def test_every_setting_is_tested() -> None:
     names = {setting.name for setting in SETTINGS}
-    assert {name for name, *_ in GOOD} | {"LEYR_CLIENT_SECRET", "LEYR_MCP_DATA_KEY"} == names
+    assert {name for name, *_ in GOOD} | SECRETS == names
     assert BAD.keys() | {"LEYR_MCP_TOOLSETS"} == names  # that one is checked with the catalogue
     assert {setting.field for setting in SETTINGS} == {*Settings.__dataclass_fields__}
 
