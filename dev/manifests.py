@@ -23,7 +23,7 @@ TELLS = (
     "after a person approved them in the chat, on a page or in the terminal. Without credentials "
     "it runs on a sandbox with invented patients."
 )
-SECRETS = ("LEYR_CLIENT_SECRET", "LEYR_MCP_DATA_KEY")
+SECRETS = ("LEYR_CLIENT_SECRET", "LEYR_MCP_DATA_KEY", "LEYR_MCP_DATABASE_URL")
 # What a person sets in the client's own form; the rest is for files and environments.
 ASKED = {
     "LEYR_CLIENT_ID": "Leyr client id",

@@ -41,8 +41,10 @@ def is_lost(exc: BaseException) -> bool:
     if isinstance(exc, PostgresError):
         state = exc.sqlstate or ""
         return state in _LOST or state.startswith(_LOST_CLASS)
+    # The driver loses count of where it stands when the server hangs up between two statements.
     # A timeout is an OSError; a wrong value is an InterfaceError, but no fault of the connection.
-    return isinstance(exc, InterfaceError | OSError) and not isinstance(exc, ValueError)
+    lost = InterfaceError | InternalClientError | OSError
+    return isinstance(exc, lost) and not isinstance(exc, ValueError)
 
 
 def is_taken_back(exc: BaseException) -> bool:

@@ -131,7 +131,7 @@ class Pool:
         try:
             await connection.execute(begin)
         except BaseException:
-            connection.terminate()
+            _cut(connection)
             await pool.release(connection)
             raise
         return connection
@@ -193,4 +193,9 @@ async def _undo(connection: Connection, exc: BaseException) -> None:
         with contextlib.suppress(*FAILURES):
             await connection.execute("ROLLBACK")
             return
-    connection.terminate()
+    _cut(connection)
+
+
+def _cut(connection: Connection) -> None:
+    with contextlib.suppress(asyncpg.InterfaceError):  # the pool has noticed first
+        connection.terminate()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import hmac
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -126,6 +127,13 @@ def event(row: AuditRow) -> dict[str, Any]:
     """Return what a link says."""
     found: dict[str, Any] = json.loads(row.body)
     return found
+
+
+async def until(holds: Callable[[], Awaitable[bool]], seconds: float = 30) -> None:
+    """Return as soon as this holds; what another process does cannot be waited for otherwise."""
+    async with asyncio.timeout(seconds):
+        while not await holds():  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.002)
 
 
 async def links(store: Store) -> int:

@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from leyr_mcp.server.storage.postgres import PostgresStore
 from leyr_mcp.server.storage.sqlite import SqliteStore
 from leyr_mcp.server.storage.store import Change, Store
 from tests.server.storage.builders import (
@@ -71,8 +72,16 @@ async def work(store: Store) -> None:
         tell("read", await store.append(READ, now=NOW, durable=False))
 
 
+def store_at(place: str) -> Store:
+    """Return the store in a file, or as a node of a database: `URL SCHEMA NODE`."""
+    if not place.startswith("postgresql:"):
+        return SqliteStore(Path(place), KEYS, timeout_s=20)
+    url, schema, node = place.split()
+    return PostgresStore(url, KEYS, schema=schema, node=node, timeout_s=20)
+
+
 async def main() -> None:
-    store = SqliteStore(Path(sys.argv[2]), KEYS, timeout_s=20)
+    store = store_at(sys.argv[2])
     async with opened(store):
         tell("ready")
         sys.stdin.readline()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeAlias
 
+import asyncpg
 import pytest
 
+from leyr_mcp.server.storage.postgres import PostgresStore
 from leyr_mcp.server.storage.sqlite import SqliteStore
 from leyr_mcp.server.storage.store import Store
 from tests.server.storage.builders import KEYS
 from tests.support import postgres
+
+Node: TypeAlias = Callable[..., PostgresStore]
 
 
 @pytest.fixture(scope="session")
@@ -21,14 +26,33 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgres.Server
         yield found
 
 
+@pytest.fixture
+def node(server: postgres.Server) -> Node:
+    """Make stores of one schema, each as a node of that name."""
+    schema = postgres.new_schema()
+
+    def make(name: str = "n1", **more: Any) -> PostgresStore:
+        given = {"keys": KEYS, "schema": schema, "node": name} | more
+        return PostgresStore(server.url, **given)
+
+    return make
+
+
+@pytest.fixture
+async def admin(
+    server: postgres.Server, node: Node
+) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """A connection of the tests' own to the same schema."""
+    found = await asyncpg.connect(server.url, server_settings={"search_path": node()._schema})
+    yield found
+    await found.close()
+
+
 @pytest.fixture(params=["memory", "file", "postgres"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """A new store, not yet open."""
     if request.param == "postgres":
         server: postgres.Server = request.getfixturevalue("server")
-        # Imported here: the driver is an extra.
-        from leyr_mcp.server.storage.postgres import PostgresStore  # noqa: PLC0415
-
         return PostgresStore(server.url, KEYS, schema=postgres.new_schema(), node="n1")
     path = None if request.param == "memory" else tmp_path / "state" / "leyr.db"
     return SqliteStore(path, KEYS)

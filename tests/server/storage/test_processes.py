@@ -25,6 +25,7 @@ from tests.server.storage.builders import (
     claimed,
     event,
     known,
+    links,
     opened,
     unbroken,
 )
@@ -37,12 +38,17 @@ SEED = 20260302
 
 async def started(what: str, path: Path, count: int) -> list[Process]:
     """Return processes that have opened the store and wait for a word."""
+    return await started_at(what, [str(path)] * count)
+
+
+async def started_at(what: str, places: list[str]) -> list[Process]:
+    """Return such processes, each with its own way to the store."""
     env = os.environ | {"PYTHONPATH": str(PROJECT)}
-    command = (sys.executable, str(CHILD), what, str(path))
+    command = (sys.executable, str(CHILD), what)
     children = await asyncio.gather(
         *(
-            asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, env=env)
-            for _ in range(count)
+            asyncio.create_subprocess_exec(*command, place, stdin=PIPE, stdout=PIPE, env=env)
+            for place in places
         )
     )
     for child in children:
@@ -94,7 +100,7 @@ async def consistent(store: Store) -> None:
     """Fail if anything in this store contradicts anything else."""
     drafts = await store.drafts(limit=100_000)
     rows = await store.audit_rows(limit=100_000)
-    unbroken(rows)
+    await links(store)
     told: dict[str, list[str]] = {}
     for row in rows:
         found = event(row)
