@@ -12,6 +12,7 @@ import asyncpg
 
 from leyr_mcp.server.logs import location
 from leyr_mcp.server.storage.postgres_errors import FAILURES
+from leyr_mcp.server.storage.postgres_pool import connect
 
 _log = logging.getLogger("leyr_mcp.storage")
 _SHORTEST_S, _LONGEST_S = 0.05, 5.0
@@ -62,7 +63,7 @@ class News:
             self._count += 1
 
     async def _connected(self) -> asyncpg.Connection[asyncpg.Record]:
-        connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(**self._settings)
+        connection = await connect(**self._settings)
         try:
             await connection.add_listener(self._channel, self._heard)
         except BaseException:

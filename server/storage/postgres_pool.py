@@ -47,6 +47,19 @@ def options(url: str, schema: str, timeout_s: float, *, durable: bool = True) ->
     }
 
 
+async def connect(dsn: str | None = None, **settings: Any) -> asyncpg.Connection[asyncpg.Record]:
+    """Return a new connection.
+
+    Raises:
+        StorageError: The address is none.
+    """
+    try:
+        made: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(dsn, **settings)
+    except ValueError as exc:  # it quotes what it cannot read
+        raise StorageError("LEYR_MCP_DATABASE_URL is no address that can be used.") from exc
+    return made
+
+
 class Pool:
     """Connections that are made when they are needed, and again when they were lost."""
 
@@ -57,21 +70,15 @@ class Pool:
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
     async def open(self) -> None:
-        """Be ready to connect.
-
-        Raises:
-            StorageError: The address is none.
-        """
-        try:
-            self._pool = await asyncpg.create_pool(
-                min_size=0,
-                max_size=self._size,
-                max_inactive_connection_lifetime=_IDLE_S,
-                reset=_leave,
-                **self._settings,
-            )
-        except ValueError as exc:
-            raise StorageError("LEYR_MCP_DATABASE_URL is no address of a database.") from exc
+        """Be ready to connect; whether that can be done shows at the first statement."""
+        self._pool = await asyncpg.create_pool(
+            min_size=0,
+            max_size=self._size,
+            max_inactive_connection_lifetime=_IDLE_S,
+            reset=_leave,
+            connect=connect,
+            **self._settings,
+        )
 
     async def close(self) -> None:
         """Close all of them, whether they answer or not."""

@@ -7,11 +7,13 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from leyr_mcp.server.filing import owners
 from leyr_mcp.server.filing.checkpoints import hooked
-from leyr_mcp.server.filing.owners import is_dead, new_owner
+from leyr_mcp.server.filing.owners import here, is_dead, new_owner
 from leyr_mcp.server.storage.store import Draft
 from tests.server.filing.desk import Desk, desk, note, payload, virtual
 from tests.server.filing.simulator import Crash
@@ -23,7 +25,7 @@ def dead() -> str:
     """The name of a worker whose process is no more."""
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    return f"{platform.node()}:{ended.pid}:0badcafe"
+    return f"{here()}:{ended.pid}:0badcafe"
 
 
 def test_only_what_certainly_ended_on_this_machine_is_dead(dead: str) -> None:
@@ -31,9 +33,28 @@ def test_only_what_certainly_ended_on_this_machine_is_dead(dead: str) -> None:
     assert not is_dead(new_owner())
     assert not is_dead(f"elsewhere:{dead.split(':', 1)[1]}")
     for number in ("", "0", "-1", "1.0", "²", "9" * 30, "1"):
-        assert not is_dead(f"{platform.node()}:{number}:0badcafe")
-    for name in ("", "w1", f"{platform.node()}", f"{platform.node()}:{os.getpid()}"):
+        assert not is_dead(f"{here()}:{number}:0badcafe")
+    for name in ("", "w1", f"{here()}", f"{here()}:{os.getpid()}"):
         assert not is_dead(name)
+
+
+def test_another_machine_of_the_same_name_is_never_dead(dead: str) -> None:
+    _, pid, token = dead.rsplit(":", 2)
+    for node in (platform.node(), f"{platform.node()}.{'0' * 12}"):
+        assert not is_dead(f"{node}:{pid}:{token}")
+    assert is_dead(dead)
+
+
+def test_system_that_tells_nothing_of_itself_is_known_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owners, "_BOOT", tmp_path / "none")
+    monkeypatch.setattr(owners, "_PROCESSES", tmp_path / "none")
+    assert here.__wrapped__() == platform.node()
+    (tmp_path / "boot").write_text("abc\n")
+    monkeypatch.setattr(owners, "_BOOT", tmp_path / "boot")
+    assert here.__wrapped__().startswith(f"{platform.node()}.")
+    assert here.__wrapped__() == here.__wrapped__() != here()
 
 
 def test_two_workers_of_one_process_have_two_names() -> None:

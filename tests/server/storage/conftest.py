@@ -16,6 +16,7 @@ from tests.server.storage.builders import KEYS
 from tests.support import postgres
 
 Node: TypeAlias = Callable[..., PostgresStore]
+Admin: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 @pytest.fixture(scope="session")
@@ -32,16 +33,14 @@ def node(server: postgres.Server) -> Node:
     schema = postgres.new_schema()
 
     def make(name: str = "n1", **more: Any) -> PostgresStore:
-        given = {"keys": KEYS, "schema": schema, "node": name} | more
+        given: dict[str, Any] = {"keys": KEYS, "schema": schema, "node": name} | more
         return PostgresStore(server.url, **given)
 
     return make
 
 
 @pytest.fixture
-async def admin(
-    server: postgres.Server, node: Node
-) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+async def admin(server: postgres.Server, node: Node) -> AsyncIterator[Admin]:
     """A connection of the tests' own to the same schema."""
     found = await asyncpg.connect(server.url, server_settings={"search_path": node()._schema})
     yield found

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import asyncpg
 import pytest
@@ -34,10 +34,9 @@ from tests.server.storage.builders import (
     until,
     yes,
 )
-from tests.server.storage.conftest import Node
+from tests.server.storage.conftest import Admin, Node
 from tests.support import postgres
 
-Admin: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 _TABLES = ("drafts", "versions", "approvals", "events", "audit", "audit_head")
 
 
