@@ -51,7 +51,8 @@ imports: setup
 	@$(VENV)/bin/lint-imports --no-cache
 
 coverage: setup
-	@$(PY) dev/covered.py
+	@tests/outside/setup.sh
+	@CHECK_POSTGRES=1 $(PY) dev/covered.py
 
 wheel: setup
 	@$(PY) dev/try_wheel.py

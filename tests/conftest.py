@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import postgres
+
 _SPARED = ("LEYR_", "COBALT_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 # Run in the background, as CI may, Ctrl-C is ignored, and so it would be by all that tests start.
@@ -50,5 +52,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(
             "Not run here: the Inspector, the TypeScript client and the browser (make check)."
         )
+    if postgres.programs() is None:
+        terminalreporter.write_line("Not run here: the store in PostgreSQL (make check).")
     if os.environ.get("SOAK") != "1":
         terminalreporter.write_line("Not run here: the long runs (make soak).")

@@ -6,10 +6,8 @@ starts it and the last to leave it stops it. Each test has a schema of its own.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import pwd
 import secrets
 import shutil
 import subprocess
@@ -44,8 +42,16 @@ def user() -> str | None:
     """Return as whom the server runs; root may not, and whoever else runs tests may."""
     if os.getuid():
         return None
+    import pwd  # noqa: PLC0415 - not on Windows, where this file is loaded too
+
     names = {entry.pw_name for entry in pwd.getpwall()}
     return next(name for name in ("postgres", "nobody") if name in names)
+
+
+def _group(name: str) -> int:
+    import pwd  # noqa: PLC0415 - as above
+
+    return pwd.getpwnam(name).pw_gid
 
 
 class Server:
@@ -78,6 +84,12 @@ class Server:
         """Stop it; what was committed is there when it starts again."""
         self._run("pg_ctl", "-D", str(self.data), "-m", how, "-w", "stop")
 
+    def new_database(self) -> str:
+        """Return the address of a database that nobody used yet."""
+        name = f"d{secrets.token_hex(6)}"
+        self._run("createdb", "-h", str(self.folder), "-U", "tests", name)
+        return f"postgresql://tests@/{name}?host={self.folder}"
+
     def dump(self, schema: str) -> bytes:
         """Return all that stands in a schema, as SQL."""
         command = [str(self.bin / "pg_dump"), "-n", schema, "--inserts", self.url]
@@ -93,7 +105,7 @@ class Server:
             stderr=subprocess.DEVNULL,
             cwd="/",
             user=name,
-            group=pwd.getpwnam(name).pw_gid if name else None,
+            group=_group(name) if name else None,
             extra_groups=[] if name else None,
             timeout=_START_S,
         )
@@ -139,6 +151,8 @@ def _held(note: Path) -> Iterator[Callable[[int, Callable[[], Path]], Path]]:
             shutil.rmtree(folder)
         note.write_text(json.dumps({"users": users, "folder": str(folder)}))
         return folder
+
+    import fcntl  # noqa: PLC0415 - as above
 
     with note.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

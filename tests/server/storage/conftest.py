@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,14 +17,6 @@ from tests.support import postgres
 
 Node: TypeAlias = Callable[..., PostgresStore]
 Admin: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgres.Server]:
-    """The PostgreSQL server of this run."""
-    postgres.see_installed()
-    with postgres.running(postgres.of_this_run(tmp_path_factory)) as found:
-        yield found
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 import random
 import secrets
 from collections.abc import Coroutine
@@ -13,10 +14,18 @@ from unittest.mock import patch
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
+from leyr_mcp.server.storage.postgres import PostgresStore
 from leyr_mcp.server.storage.sqlite import SqliteStore
-from leyr_mcp.server.storage.store import FREED, OPEN, Approval, Change, State
+from leyr_mcp.server.storage.store import FREED, OPEN, Approval, Change, State, Store
 from tests.server.storage.builders import (
     DAY,
     DONE,
@@ -27,10 +36,11 @@ from tests.server.storage.builders import (
     MINUTE,
     NOW,
     events,
+    links,
     new,
-    unbroken,
 )
 from tests.server.storage.test_moves import allowed
+from tests.support import postgres
 
 T = TypeVar("T")
 STATES: tuple[State, ...] = get_args(State)
@@ -79,7 +89,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
-        self.store = SqliteStore(None, KEYS)
+        self.store = self.make_store()
         self.drafts: dict[str, Known] = {}
         self.approvals: dict[str, Yes] = {}
         self.now = NOW
@@ -88,6 +98,10 @@ class LedgerMachine(RuleBasedStateMachine):
         # What is drawn may depend on ids, so they are the same in every run.
         self.ids = patch.object(secrets, "token_bytes", random.Random(1).randbytes)  # noqa: S311
         self.ids.start()
+
+    def make_store(self) -> Store:
+        """Return a new store."""
+        return SqliteStore(None, KEYS)
 
     def do(self, call: Coroutine[Any, Any, T]) -> T:
         return self.loop.run_until_complete(call)
@@ -352,7 +366,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert len(remotes) == len(set(remotes))
         owned = self.do(self.store.owned_remote_ids("patient-a"))
         assert owned == set(remotes)
-        assert unbroken(self.do(self.store.audit_rows())) == self.written
+        assert self.do(links(self.store)) == self.written
         sent = [e for e in self.do(events(self.store)) if e.get("phase") == "intent"]
         assert len(sent) == sum(d.attempt for d in self.drafts.values())
         due = self.do(self.store.next_due())
@@ -368,3 +382,20 @@ TestLedger.settings = settings(
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
+
+
+def test_ledger_in_a_database(server: postgres.Server) -> None:
+    """Fewer than above: each step asks over a socket what is asked in memory there."""
+
+    class InDatabase(LedgerMachine):
+        def make_store(self) -> Store:
+            return PostgresStore(server.url, KEYS, schema=postgres.new_schema(), node="n1")
+
+    run_state_machine_as_test(
+        InDatabase,
+        settings=settings(
+            TestLedger.settings,
+            max_examples=100 if os.environ.get("SOAK") == "1" else 40,
+            stateful_step_count=30,
+        ),
+    )
