@@ -12,13 +12,12 @@ import logging
 import random
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from leyr_mcp.server.errors import StorageError
 from leyr_mcp.server.storage import chain, migrations
@@ -31,12 +30,13 @@ from leyr_mcp.server.storage.postgres_errors import (
     storage_error,
 )
 from leyr_mcp.server.storage.postgres_news import News
-from leyr_mcp.server.storage.postgres_pool import Connection, Pool, drive, options
+from leyr_mcp.server.storage.postgres_pool import Pool, drive, options
 from leyr_mcp.server.storage.rows import Work, sql
 from leyr_mcp.server.storage.store import AuditEntry
 from leyr_mcp.server.storage.transactions import LedgerStore
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 _log = logging.getLogger("leyr_mcp.storage")
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _CONNECTIONS = 5
@@ -162,12 +162,13 @@ class PostgresStore(LedgerStore):
     async def _stored(self, make: Callable[[], Work[T]], *, durable: bool) -> T:
         pool = self._main if durable else self._beside
 
-        async def write() -> T:
+        async def write(*, alone: bool) -> T:
             async with (
                 self._writing,
                 pool.begun(f"{_BEGIN}; {self._lock('ledger')}") as connection,
-                self._link(connection),
+                self._linking,
             ):
+                await connection.execute(self._chain_lock(alone=alone))
                 value = await drive(connection, make())
                 await connection.execute(f"{self._news.telling()}; COMMIT")
                 return value
@@ -177,11 +178,11 @@ class PostgresStore(LedgerStore):
     async def _append(self, entry: AuditEntry, now: datetime, *, durable: bool) -> int:
         pool = self._main if durable else self._beside
 
-        async def write() -> int:
+        async def write(*, alone: bool) -> int:
             async with self._linking:
-                if not durable and (seq := await self._append_at_once(entry, now)):
+                if not durable and not alone and (seq := await self._append_at_once(entry, now)):
                     return seq
-                begin = f"{_BEGIN}; {self._lock(f'chain {self._node}')}"
+                begin = f"{_BEGIN}; {self._chain_lock(alone=alone)}"
                 async with pool.begun(begin) as connection:
                     seq = await drive(connection, self._chain.append(entry, now=now))
                     await connection.execute("COMMIT")
@@ -210,13 +211,6 @@ class PostgresStore(LedgerStore):
         self._chain.tip = tip
         return tip.seq
 
-    @asynccontextmanager
-    async def _link(self, connection: Connection) -> AsyncIterator[None]:
-        """Let nobody else add to this node's chain, here or in another process."""
-        async with self._linking:
-            await connection.execute(self._lock(f"chain {self._node}"))
-            yield
-
     def _kept(self, value: T) -> T:
         self._news.mine()
         tip = self._chain.tip
@@ -232,7 +226,7 @@ class PostgresStore(LedgerStore):
         if self._head is None:
             return
         try:
-            begin = f"{_BEGIN}; {self._lock(f'chain {self._node}')}"
+            begin = f"{_BEGIN}; {self._chain_lock(alone=False)}"
             async with self._main.begun(begin) as connection:
                 await drive(connection, _only(chain.mark_head(self._node)))
                 # Safe on the database's disk, and with it every link before it.
@@ -282,6 +276,15 @@ class PostgresStore(LedgerStore):
         if not rows:
             yield sql(f'CREATE SCHEMA "{self._schema}"')
 
+    def _chain_lock(self, *, alone: bool) -> str:
+        """Return what keeps others from this node's chain, or, alone, everybody from every one.
+
+        What is added at once takes no lock, so it may come between the look at the last link and
+        the next one. Whoever lost that race shall not lose it again.
+        """
+        lock = self._lock(f"chain {self._node}")
+        return f"{lock}; LOCK TABLE audit IN SHARE ROW EXCLUSIVE MODE" if alone else lock
+
     def _lock(self, what: str) -> str:
         """Return the statement that waits for a lock and holds it until the transaction's end."""
         digest = sha256(f"leyr-mcp\0{self._schema}\0{what}".encode()).digest()
@@ -296,17 +299,23 @@ def _only(statement: tuple[str, tuple[Any, ...]]) -> Work[None]:
     yield statement
 
 
-async def _until_stored(write: Callable[[], Coroutine[Any, Any, T]]) -> T:
+class _Write(Protocol[T_co]):
+    def __call__(self, *, alone: bool) -> Coroutine[Any, Any, T_co]: ...
+
+
+async def _until_stored(write: _Write[T]) -> T:
     """Return what was written; what was taken back for another's sake is written again.
 
     Raises:
         StorageError: Nothing was stored, or the connection was lost at the commit.
     """
+    alone = False
     for left in reversed(range(_TRIES)):
         try:
-            return await write()
+            return await write(alone=alone)
         except FAILURES as exc:
             if not left or not is_taken_back(exc):
                 raise storage_error(exc) from exc
+            alone = alone or is_second_link(exc)
         await asyncio.sleep(_PAUSE_S * random.random())  # noqa: S311 - so that two do not meet again
     raise AssertionError("the last try returns or raises")

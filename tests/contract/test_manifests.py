@@ -45,7 +45,7 @@ def test_the_registry_is_told_every_setting_and_which_are_secret() -> None:
     told = {one["name"]: one["isSecret"] for one in package["environmentVariables"]}
     assert list(told) == [setting.name for setting in SETTINGS]
     secret = {name for name, hidden in told.items() if hidden}
-    assert secret == {"LEYR_CLIENT_SECRET", "LEYR_MCP_DATA_KEY"}
+    assert secret == {"LEYR_CLIENT_SECRET", "LEYR_MCP_DATA_KEY", "LEYR_MCP_DATABASE_URL"}
 
 
 def test_the_registry_takes_the_entry() -> None:
