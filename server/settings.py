@@ -230,7 +230,7 @@ def _hosts(value: str) -> tuple[str, ...]:
 
 def _zone(value: str) -> ZoneInfo | None:
     try:
-        return ZoneInfo(value.strip()) if value.strip() else None
+        return ZoneInfo(value.strip()) if value else None
     except (KeyError, ValueError, OSError) as exc:
         raise ValueError("must be a time zone like Europe/Stockholm") from exc
 

@@ -17,6 +17,17 @@ CREDENTIALS = {
     "LEYR_CLIENT_SECRET": "canary-secret",
     "LEYR_EMR": "webdoc",
 }
+COBALT = {
+    "COBALT_CLIENT_ID": "a",
+    "COBALT_CLIENT_SECRET": "b",
+    "COBALT_ACCESS_TOKEN": "c",
+    "LEYR_MCP_BACKEND": "leyr",
+    "LEYR_MCP_TIMEZONE": "Europe/Stockholm",
+}
+SECRETS = (
+    *("LEYR_CLIENT_SECRET", "LEYR_MCP_DATA_KEY", "COBALT_CLIENT_SECRET"),
+    *("COBALT_ACCESS_TOKEN", "COBALT_WEBHOOK_SECRET"),
+)
 PARTS = ("name", "given", "field", "value")
 GOOD: list[tuple[str, str, str, Any]] = [
     (
@@ -32,6 +43,11 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("LEYR_EMR", "takecare", "emr", "takecare"),
     ("LEYR_CARE_UNIT_ID", "L0_1", "care_unit_id", "L0_1"),
     ("LEYR_RESOURCE_ID", "hsa_id:SE2321000131-E000000012345", "resource_id", None),
+    ("COBALT_BASE_URL", "http://localhost:1/v1/", "cobalt_base_url", "http://localhost:1/v1"),
+    ("COBALT_CLIENT_ID", "ci_1\n", "cobalt_client_id", "ci_1"),
+    ("COBALT_LOCATION_ID", "9b409d24-aa13", "cobalt_location_id", "9b409d24-aa13"),
+    ("COBALT_FOLDER", " Lab results ", "cobalt_folder", "Lab results"),
+    ("LEYR_MCP_BACKEND", "cobalt", "backend", "cobalt"),
     ("LEYR_MCP_BACKEND", "leyr", "backend", "leyr"),
     ("LEYR_MCP_BACKEND", "sandbox", "backend", "sandbox"),
     ("LEYR_MCP_ENVIRONMENT", "test", "environment", "test"),
@@ -94,7 +110,14 @@ BAD = {
     "LEYR_EMR": ["canary/../x", "canary canary", "..", "canary?x", "canary" * 30],
     "LEYR_CARE_UNIT_ID": ["canary/x", "..", ".", "canary%2e"],
     "LEYR_RESOURCE_ID": ["canary/x", "canary x"],
-    "LEYR_MCP_BACKEND": ["canary", "LEYR", "cobalt"],
+    "COBALT_BASE_URL": ["canary", "http://canary.example.org/v1", "https://canary@x/v1"],
+    "COBALT_CLIENT_ID": ["canary canary", "canäry", "canary\r\nX-Other: 1"],
+    "COBALT_CLIENT_SECRET": ["canary canary", "canäry"],
+    "COBALT_ACCESS_TOKEN": ["canary canary", "canary\x00"],
+    "COBALT_LOCATION_ID": ["canary/x", "..", "canary x"],
+    "COBALT_FOLDER": ["canary\nother", "canary\x00"],
+    "COBALT_WEBHOOK_SECRET": ["canary canary", "canäry", "canary,b,c"],
+    "LEYR_MCP_BACKEND": ["canary", "LEYR", "Cobalt"],
     "LEYR_MCP_ENVIRONMENT": ["canary", "prod"],
     "LEYR_MCP_STATE_DIR": ["canary/relative", "canary\n", "~canary-nobody/state"],
     "LEYR_MCP_APPROVAL": ["canary", "Trusted", "none"],
@@ -164,7 +187,7 @@ def test_empty_setting_is_as_good_as_none(setting: Any) -> None:
 
 @pytest.mark.parametrize(PARTS, GOOD)
 def test_good_value_is_taken(name: str, given: str, field: str, value: Any) -> None:
-    settings = load({**CREDENTIALS, name: given})
+    settings = load({**CREDENTIALS, **COBALT, name: given})
     assert getattr(settings, field) == (given if value is None else value)
 
 
@@ -183,7 +206,7 @@ def test_bad_value_is_refused_by_name_and_never_repeated(name: str, value: str) 
 
 def test_every_setting_is_tested() -> None:
     names = {setting.name for setting in SETTINGS}
-    assert {name for name, *_ in GOOD} | {"LEYR_CLIENT_SECRET", "LEYR_MCP_DATA_KEY"} == names
+    assert {name for name, *_ in GOOD} | {*SECRETS} == names
     assert BAD.keys() | {"LEYR_MCP_TOOLSETS"} == names  # that one is checked with the catalogue
     assert {setting.field for setting in SETTINGS} == {*Settings.__dataclass_fields__}
 
