@@ -75,7 +75,7 @@ QUEUED = (
     Case("concluded", ("500_after",), vendor="cobalt", era=MODERN),
     Case("looked", ("late_commit",), kinds=("document",), vendor="cobalt"),
     Case("expired", ("hang",), kinds=("appointment",), vendor="cobalt"),
-    Case("due", ("latency",), kinds=("note", "note"), vendor="cobalt", fate="fail"),
+    Case("due", ("latency",), vendor="cobalt", fate="fail"),
     Case("dropped", ("latency",), kinds=("document",), vendor="cobalt"),
 )
 

@@ -44,6 +44,7 @@ async def test_the_numbers_are_in_order_and_the_tables_are_there(tmp_path: Path)
         "audit",
         "audit_head",
         "drafts",
+        "events",
         "key_check",
         "migrations",
         "versions",
