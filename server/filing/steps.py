@@ -349,7 +349,9 @@ class Steps(Hands):
                 await self._human(draft, "not_found_after_timeout", FAILED, payload)
             case _:
                 # One look falls on the end of the grace, so that its end decides.
-                next_at = min(self._in(reconcile.pause_s(draft.looked)), max(over, self._in(0)))
+                next_at = self._in(reconcile.pause_s(draft.looked))
+                if began < over:
+                    next_at = min(next_at, max(over, self._in(0)))
                 change = Change(next_at=next_at, looked=draft.looked + 1)
                 await self._move(draft, "unknown", change, audit)
 
