@@ -29,6 +29,7 @@ SECRETS = (
     "COBALT_ACCESS_TOKEN",
     "COBALT_WEBHOOK_SECRET",
     "LEYR_MCP_DATA_KEY",
+    "LEYR_MCP_STATE_KEYS",
 )
 # What a person sets in the client's own form; the rest is for files and environments.
 ASKED = {

@@ -14,7 +14,7 @@ from shutil import rmtree
 from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any, Protocol
 
-from leyr_mcp.server.boundary import MODE_META, ToolContext
+from leyr_mcp.server.boundary import MODE_META, ToolContext, no_page
 from leyr_mcp.server.ehr.capabilities import EMRS
 from leyr_mcp.server.ehr.port import Ehr
 from leyr_mcp.server.ehr.units import Units
@@ -22,7 +22,7 @@ from leyr_mcp.server.errors import ConfigError
 from leyr_mcp.server.filing.journal import Journal
 from leyr_mcp.server.filing.timing import Timing, utc_now
 from leyr_mcp.server.logs import location
-from leyr_mcp.server.protocol import LeyrServer
+from leyr_mcp.server.protocol import LeyrServer, Web
 from leyr_mcp.server.settings import COBALT, Settings
 from leyr_mcp.server.storage.keys import Keys, parse
 from leyr_mcp.server.storage.place import data_keys, database_path
@@ -193,8 +193,9 @@ def build(
     *,
     clock: Callable[[], datetime] = utc_now,
     in_memory: bool = False,
+    web: Web | None = None,
 ) -> App:
-    """Return the server that the settings describe.
+    """Return the server that the settings describe; with `web` as a node over HTTP.
 
     Raises:
         ConfigError: The settings contradict each other or name what does not exist.
@@ -225,7 +226,7 @@ def build(
         open_desk=desk,
         open_attaching=attaching,
         pdf_text=_pdf_text,
-        review_url=page.url,
+        review_url=page.url if web is None else no_page,
         ehr=ehr,
         units=units,
         zone=settings.timezone,
@@ -236,7 +237,13 @@ def build(
     )
     chosen = choose(wanted, ehr.capabilities)
     return App(
-        server=LeyrServer(chosen, context, hosts=settings.approval_hosts, open_panel=panel),
+        server=LeyrServer(
+            chosen,
+            context,
+            hosts=settings.approval_hosts,
+            open_panel=panel if web is None else None,
+            web=web,
+        ),
         context=context,
         ehr=ehr,
         sandbox=sandbox,

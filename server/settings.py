@@ -33,6 +33,7 @@ _HEADER = re.compile(r"[!-~]*")
 _ADDRESS = re.compile(r"https?://[A-Za-z0-9._~:/%@\[\]-]+")
 _LEAST_S = 0.5
 _MOST_SECRETS = 2
+_LEAST_KEY = 32
 _MOST_LINES, _LONGEST_LINE = 6, 100
 _LIKE = "must be an address like https://api.leyr.io/api"
 
@@ -102,6 +103,13 @@ class Settings:
     timezone: ZoneInfo
     toolsets: tuple[str, ...]
     role: Role
+    public_url: str
+    allowed_hosts: tuple[str, ...]
+    allowed_origins: tuple[str, ...]
+    auth_issuer: str
+    auth_audience: str
+    state_keys: tuple[Secret, ...]
+    users_file: Path | None
     read_only: bool
     log_level: str
 
@@ -158,6 +166,24 @@ def _url(value: str) -> str:
     if url.scheme == "http" and host not in LOOPBACK:
         raise ValueError("must be https (plain http only on this machine)")
     return text.rstrip("/")
+
+
+def _url_or_none(value: str) -> str:
+    return _url(value) if value.strip() else ""
+
+
+def _state_keys(value: str) -> tuple[Secret, ...]:
+    found = tuple(map(_secret, filter(None, map(str.strip, value.split(",")))))
+    if any(len(key.reveal()) < _LEAST_KEY for key in found):
+        raise ValueError(f"must be keys of {_LEAST_KEY} characters or more")
+    return found
+
+
+def _path_or_none(value: str) -> Path | None:
+    text = _text(value)
+    if text and not Path(text).is_absolute():
+        raise ValueError("must be an absolute path")
+    return Path(text) if text else None
 
 
 def _one_of(*allowed: str) -> Callable[[str], str]:
@@ -375,6 +401,51 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "`front-desk` never receives note text, `scribe` never contact data.",
         _one_of("", "front-desk", "scribe"),
+    ),
+    Setting(
+        "LEYR_MCP_PUBLIC_URL",
+        "",
+        "HTTP: under which address clients reach this server, without the path `/mcp`.",
+        _url_or_none,
+    ),
+    Setting(
+        "LEYR_MCP_ALLOWED_HOSTS",
+        "",
+        "HTTP: further names under which it is reached, with the port, by comma.",
+        _names,
+    ),
+    Setting(
+        "LEYR_MCP_ALLOWED_ORIGINS",
+        "",
+        "HTTP: web pages that may speak to it, as `https://app.example.org`, by comma.",
+        _names,
+    ),
+    Setting(
+        "LEYR_MCP_AUTH_ISSUER",
+        "",
+        "HTTP: who makes the tokens, exactly as they name it. Without it nobody signs in, which "
+        "only the sandbox allows, and only on this machine.",
+        _url_or_none,
+    ),
+    Setting(
+        "LEYR_MCP_AUTH_AUDIENCE",
+        "",
+        "HTTP: what tokens must be for. Unset: the public address with `/mcp`.",
+        _text,
+    ),
+    Setting(
+        "LEYR_MCP_STATE_KEYS",
+        "",
+        "HTTP: keys that seal what a client carries between two calls, the same on all nodes, each "
+        "of 32 characters or more, by comma; the first seals, all open. Unset: one for each node.",
+        _state_keys,
+    ),
+    Setting(
+        "LEYR_MCP_USERS_FILE",
+        "",
+        "HTTP: a JSON file that says of users, by their subject, `author_id`, `care_unit_id`, "
+        "`care_units`, `role` and `name`.",
+        _path_or_none,
     ),
     Setting("LEYR_MCP_READ_ONLY", "0", "`1` offers no tool that writes.", _flag),
     Setting("LEYR_MCP_LOG_LEVEL", "INFO", "`DEBUG`, `INFO`, `WARNING` or `ERROR`.", _level),

@@ -48,7 +48,7 @@ def test_the_registry_is_told_every_setting_and_which_are_secret() -> None:
     assert list(told) == [setting.name for setting in SETTINGS]
     secret = {name for name, hidden in told.items() if hidden}
     cobalt = {f"COBALT_{name}" for name in ("CLIENT_SECRET", "ACCESS_TOKEN", "WEBHOOK_SECRET")}
-    assert secret == {"LEYR_CLIENT_SECRET", "LEYR_MCP_DATA_KEY", *cobalt}
+    assert secret == {"LEYR_CLIENT_SECRET", "LEYR_MCP_DATA_KEY", "LEYR_MCP_STATE_KEYS", *cobalt}
 
 
 def test_the_registry_takes_the_entry() -> None:

@@ -24,9 +24,11 @@ COBALT = {
     "LEYR_MCP_BACKEND": "leyr",
     "LEYR_MCP_TIMEZONE": "Europe/Stockholm",
 }
+# What these name is checked where it is used.
+LISTS = ("LEYR_MCP_TOOLSETS", "LEYR_MCP_ALLOWED_HOSTS", "LEYR_MCP_ALLOWED_ORIGINS")
 SECRETS = (
     *("LEYR_CLIENT_SECRET", "LEYR_MCP_DATA_KEY", "COBALT_CLIENT_SECRET"),
-    *("COBALT_ACCESS_TOKEN", "COBALT_WEBHOOK_SECRET"),
+    *("COBALT_ACCESS_TOKEN", "COBALT_WEBHOOK_SECRET", "LEYR_MCP_STATE_KEYS"),
 )
 PARTS = ("name", "given", "field", "value")
 GOOD: list[tuple[str, str, str, Any]] = [
@@ -75,6 +77,12 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("LEYR_MCP_TOOLSETS", " notes, ,patients ", "toolsets", ("notes", "patients")),
     ("LEYR_MCP_ROLE", "front-desk", "role", "front-desk"),
     ("LEYR_MCP_ROLE", "scribe", "role", "scribe"),
+    ("LEYR_MCP_PUBLIC_URL", "https://mcp.example.org/", "public_url", "https://mcp.example.org"),
+    ("LEYR_MCP_ALLOWED_HOSTS", "a:1, b", "allowed_hosts", ("a:1", "b")),
+    ("LEYR_MCP_ALLOWED_ORIGINS", "https://a", "allowed_origins", ("https://a",)),
+    ("LEYR_MCP_AUTH_ISSUER", "https://id.example.org", "auth_issuer", "https://id.example.org"),
+    ("LEYR_MCP_AUTH_AUDIENCE", "api://mcp", "auth_audience", "api://mcp"),
+    ("LEYR_MCP_USERS_FILE", "/etc/users.json", "users_file", Path("/etc/users.json")),
     ("LEYR_MCP_READ_ONLY", "1", "read_only", True),
     ("LEYR_MCP_READ_ONLY", "Yes", "read_only", True),
     ("LEYR_MCP_READ_ONLY", "false", "read_only", False),
@@ -137,6 +145,11 @@ BAD = {
     "LEYR_MCP_LANGUAGE": ["canary", "SV", "no"],
     "LEYR_MCP_TIMEZONE": ["canary", "Europe", "/etc/canary", "../canary", " "],
     "LEYR_MCP_ROLE": ["canary", "Scribe"],
+    "LEYR_MCP_PUBLIC_URL": ["canary", "http://canary.example.org"],
+    "LEYR_MCP_AUTH_ISSUER": ["canary", "http://canary.example.org"],
+    "LEYR_MCP_AUTH_AUDIENCE": ["canary\n"],
+    "LEYR_MCP_STATE_KEYS": ["canary", "canary" * 6 + ",canary", "canary canary"],
+    "LEYR_MCP_USERS_FILE": ["canary/users.json", "canary\n"],
     "LEYR_MCP_READ_ONLY": ["canary", "2", "maybe"],
     "LEYR_MCP_LOG_LEVEL": ["canary", "TRACE", "10"],
 }
@@ -173,6 +186,13 @@ def test_without_any_setting_the_sandbox_runs() -> None:
         timezone=ZoneInfo("Europe/Stockholm"),
         toolsets=(),
         role=None,
+        public_url="",
+        allowed_hosts=(),
+        allowed_origins=(),
+        auth_issuer="",
+        auth_audience="",
+        state_keys=(),
+        users_file=None,
         read_only=False,
         log_level="INFO",
     )
@@ -207,7 +227,7 @@ def test_bad_value_is_refused_by_name_and_never_repeated(name: str, value: str) 
 def test_every_setting_is_tested() -> None:
     names = {setting.name for setting in SETTINGS}
     assert {name for name, *_ in GOOD} | {*SECRETS} == names
-    assert BAD.keys() | {"LEYR_MCP_TOOLSETS"} == names  # that one is checked with the catalogue
+    assert BAD.keys() | {*LISTS} == names
     assert {setting.field for setting in SETTINGS} == {*Settings.__dataclass_fields__}
 
 
