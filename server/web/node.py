@@ -129,7 +129,7 @@ class Node:
         if not (length.isascii() and length.isdigit()) or int(length[:20]) > LARGEST:
             return await _json(send, 413, {"error": "That is too long."})
         async with self._counted():
-            await self._as_somebody(scope, headers, _in_time(receive), send)
+            await self._as_somebody(scope, headers, receive, send)
         return None
 
     async def _as_somebody(
@@ -137,8 +137,7 @@ class Node:
     ) -> None:
         verifier = self._access.verifier
         if verifier is None:
-            await self._mcp(scope, receive, send)
-            return None
+            return await self._pass_on(scope, receive, send)
         given = headers.all("authorization")
         kind, _, token = (given[0] if len(given) == 1 else "").partition(" ")
         if "access_token" in parse_qs(scope["query_string"].decode("latin-1")) or len(given) > 1:
@@ -158,9 +157,18 @@ class Node:
             asked["headers"] = [
                 one for one in scope["headers"] if one[0].lower() != b"authorization"
             ]
-            await self._mcp(asked, receive, send)
+            await self._pass_on(asked, receive, send)
         finally:
             _USER.reset(token_of)
+        return None
+
+    async def _pass_on(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Have the library answer, once the whole of the request is here."""
+        body = await _whole(receive)
+        if isinstance(body, int):
+            cut = {"connection": "close"}
+            return await _json(send, body, {"error": "The request was cut off."}, cut)
+        await self._mcp(scope, _again(body, receive), send)
         return None
 
     async def _refuse(self, send: Send, status: int, error: str | None) -> None:
@@ -214,26 +222,34 @@ class Headers:
         return self._all.get(name, [])
 
 
-def _in_time(receive: Receive) -> Receive:
-    """Return a way to receive a body that ends when it takes too long or becomes too much."""
-    loop = asyncio.get_running_loop()
-    ends = loop.time() + BODY_WITHIN_S
-    size, whole = 0, False
+async def _whole(receive: Receive) -> bytes | int:
+    """Return a body, or the status of what is wrong with it: too long, too slow, broken off."""
+    found = bytearray()
+    try:
+        async with asyncio.timeout(BODY_WITHIN_S):
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    return 400
+                found += message.get("body", b"")
+                if len(found) > LARGEST:
+                    return 413
+                if not message.get("more_body", False):
+                    return bytes(found)
+    except TimeoutError:
+        return 408
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Return a way to receive a body that was read already, and then what comes after it."""
+    given = False
 
     async def received() -> Message:
-        nonlocal size, whole
-        if whole:
+        nonlocal given
+        if given:
             return await receive()
-        try:
-            async with asyncio.timeout_at(ends):
-                message = await receive()
-        except TimeoutError:
-            return {"type": "http.disconnect"}
-        size += len(message.get("body", b""))
-        if size > LARGEST:
-            return {"type": "http.disconnect"}
-        whole = message["type"] == "http.request" and not message.get("more_body", False)
-        return message
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
 
     return received
 

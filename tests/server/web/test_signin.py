@@ -199,7 +199,7 @@ async def test_a_new_key_is_fetched_when_a_token_names_it_once_a_minute() -> Non
     clock.now += AGAIN_S + 1
     assert await one.verify_token(token(kid="k2"))
     asked = len(documents.asked)
-    head, *rest = token(kid="k2").split(".")
+    _, *rest = token(kid="k2").split(".")
     for number in range(50):
         other = b64(json.dumps({"alg": "RS256", "kid": f"u{number}"}).encode())
         assert await one.verify_token(".".join([other, *rest])) is None
