@@ -90,13 +90,12 @@ def make_node(settings: Settings, at: Address, choice: Choice | None = None) -> 
     )
     app = build(settings, choice, web=web)
     hosts = sorted(_hosts(settings, at))
+    origins = sorted(_origins(settings, at))
     library = app.server.streamable_http_app(
         streamable_http_path=MCP,
         stateless_http=True,
         max_request_body_size=LARGEST,
-        transport_security=TransportSecuritySettings(
-            allowed_hosts=hosts, allowed_origins=list(settings.allowed_origins)
-        ),
+        transport_security=TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=origins),
     )
     verifier = None
     resource = (settings.public_url or at.origin) + MCP
@@ -104,7 +103,7 @@ def make_node(settings: Settings, at: Address, choice: Choice | None = None) -> 
         verifier = SignIn(Issuer(settings.auth_issuer), settings.auth_audience or resource)
     access = Access(
         hosts=frozenset(hosts),
-        origins=frozenset(settings.allowed_origins),
+        origins=frozenset(origins),
         resource=resource,
         issuer=settings.auth_issuer or None,
         verifier=verifier,
@@ -190,3 +189,11 @@ def from_environment() -> Node:
     settings = load(environ)
     logs.configure(settings.log_level)
     return make_node(settings, at)[0]
+
+
+def _origins(settings: Settings, at: Address) -> set[str]:
+    """Return the web pages that may speak to a node: those set, and without sign-in its own."""
+    found = set(settings.allowed_origins)
+    if not settings.auth_issuer:
+        found |= {f"http://{host}" for host in _hosts(settings, at)}
+    return found

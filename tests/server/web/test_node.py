@@ -286,6 +286,20 @@ async def test_the_sandbox_on_loopback_asks_nobody_to_sign_in(tmp_path: Path) ->
         assert len((await client.list_tools()).tools) == 17
 
 
+async def test_without_sign_in_only_pages_of_this_machine_may_speak_to_it(tmp_path: Path) -> None:
+    nobody = {"LEYR_MCP_AUTH_ISSUER": "", "LEYR_MCP_PUBLIC_URL": ""}
+    async with http_node(tmp_path, **nobody) as at:
+        port = at.origin.rpartition(":")[2]
+        for origin, status in (
+            (at.origin, 200),
+            (f"http://localhost:{port}", 200),
+            ("http://localhost:1", 403),
+            ("https://evil.example.org", 403),
+        ):
+            answer = await at.rpc(None, origin=origin, host=f"localhost:{port}")
+            assert answer.status_code == status
+
+
 @pytest.mark.parametrize(
     ("environ", "at", "said"),
     [
