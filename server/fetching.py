@@ -48,7 +48,7 @@ def is_safe(url: str, *, local: bool = True) -> bool:
         return False
     if not host:
         return False
-    return parts.scheme == "https" or (local and host in LOOPBACK)
+    return local if host in LOOPBACK else parts.scheme == "https"
 
 
 async def fetch_json(url: str) -> dict[str, Any]:

@@ -219,6 +219,7 @@ async def test_without_any_keys_nothing_can_be_told() -> None:
         {"issuer": None},
         {"jwks_uri": "http://id.example.org/keys"},
         {"jwks_uri": "http://127.0.0.1:8080/keys"},
+        {"jwks_uri": "https://localhost/keys"},
         {"jwks_uri": "file:///etc/passwd"},
         {"jwks_uri": "https://user@id.example.org/keys"},
         {"jwks_uri": 5},
