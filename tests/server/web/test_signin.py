@@ -321,3 +321,10 @@ def test_whatever_a_set_of_keys_holds_nothing_but_keys_come(document: dict[str, 
 def test_no_claims_but_good_ones_pass(told: dict[str, Any]) -> None:
     with pytest.raises(TokenError):
         check_claims(told, issuer=ISSUER, audience=AUDIENCE, now_s=NOW)
+
+
+@pytest.mark.parametrize("signature", [b"", b"x", bytes(63), bytes(64), bytes(65), b"\xff" * 64])
+@pytest.mark.parametrize(("alg", "kind"), [("RS256", "RSA"), ("ES256", "EC"), ("EdDSA", "OKP")])
+async def test_a_signature_of_no_sense_is_none(alg: str, kind: str, signature: bytes) -> None:
+    changed = f"{token(alg=alg).rpartition('.')[0]}.{b64(signature)}"
+    assert await sign_in(Documents(jwk(kind=kind))).verify_token(changed) is None
