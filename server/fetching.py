@@ -7,6 +7,9 @@ allowed.
 from __future__ import annotations
 
 import asyncio
+import re
+from functools import cache
+from ssl import SSLContext
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,22 +21,34 @@ from leyr_mcp.server.settings import LOOPBACK
 LARGEST = 256 * 1024
 _WITHIN_S = 5.0
 _OK = 200
+# Without spaces, control characters and backslashes, on which readers of addresses disagree.
+_ADDRESS = re.compile(r"https?://[A-Za-z0-9._~:/%?&=+,;!$'()*\[\]-]{1,2000}")
 
 
 class FetchError(Exception):
-    """The document could not be had; the sentence holds no address."""
+    """The document could not be had; the sentence holds no address.
+
+    Attributes:
+        away: Whether nobody answered; otherwise somebody did, and not with such a document.
+    """
+
+    def __init__(self, message: str, *, away: bool = False) -> None:
+        super().__init__(message)
+        self.away = away
 
 
-def is_safe(url: str) -> bool:
-    """Whether an address is https, or on this machine."""
+def is_safe(url: str, *, local: bool = True) -> bool:
+    """Whether an address is https, or on this machine where that is allowed."""
+    if not _ADDRESS.fullmatch(url):
+        return False
     try:
         parts = urlsplit(url)
-        host = parts.hostname
+        host, _ = parts.hostname, parts.port
     except ValueError:
         return False
-    if not host or parts.username is not None or parts.fragment:
+    if not host:
         return False
-    return parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK)
+    return local if host in LOOPBACK else parts.scheme == "https"
 
 
 async def fetch_json(url: str) -> dict[str, Any]:
@@ -48,9 +63,9 @@ async def fetch_json(url: str) -> dict[str, Any]:
         async with asyncio.timeout(_WITHIN_S):
             raw = await _read(url)
     except TimeoutError:
-        raise FetchError("no answer in time") from None
+        raise FetchError("no answer in time", away=True) from None
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as exc:
-        raise FetchError(f"not reached ({type(exc).__name__})") from None
+        raise FetchError(f"not reached ({type(exc).__name__})", away=True) from None
     try:
         found = from_json(raw)
     except ValueError:
@@ -60,18 +75,24 @@ async def fetch_json(url: str) -> dict[str, Any]:
     return found
 
 
+@cache
+def _verified() -> SSLContext:
+    """Return what checks certificates; made once, as that takes longer than a request may."""
+    return httpx2.create_ssl_context()
+
+
 async def _read(url: str) -> bytes:
     secure = urlsplit(url).scheme == "https"
-    http = httpx2.AsyncHTTPTransport(
-        verify=httpx2.create_ssl_context() if secure else False, trust_env=False
-    )
+    http = httpx2.AsyncHTTPTransport(verify=_verified() if secure else False, trust_env=False)
     headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
     found = bytearray()
     async with http:
         response = await http.handle_async_request(httpx2.Request("GET", url, headers=headers))
         try:
-            if response.status_code != _OK or "content-encoding" in response.headers:
+            if response.status_code != _OK:
                 raise FetchError(f"status {response.status_code}")
+            if response.headers.get("content-encoding", "identity").lower() != "identity":
+                raise FetchError("compressed")
             stream = response.stream
             if not isinstance(stream, httpx2.AsyncByteStream):
                 raise FetchError("no stream")

@@ -172,6 +172,11 @@ def _url_or_none(value: str) -> str:
     return _url(value) if value.strip() else ""
 
 
+def _issuer(value: str) -> str:
+    """Return it to the letter: names are compared, and a slash at the end is a part of one."""
+    return value.strip() if _url_or_none(value) else ""
+
+
 def _state_keys(value: str) -> tuple[Secret, ...]:
     found = tuple(map(_secret, filter(None, map(str.strip, value.split(",")))))
     if any(len(key.reveal()) < _LEAST_KEY for key in found):
@@ -425,7 +430,7 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "HTTP: who makes the tokens, exactly as they name it. Without it nobody signs in, which "
         "only the sandbox allows, and only on this machine.",
-        _url_or_none,
+        _issuer,
     ),
     Setting(
         "LEYR_MCP_AUTH_AUDIENCE",
@@ -443,8 +448,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "LEYR_MCP_USERS_FILE",
         "",
-        "HTTP: a JSON file that says of users, by their subject, `author_id`, `care_unit_id`, "
-        "`care_units`, `role` and `name`.",
+        "HTTP: a file (JSON, or TOML by its name), for its owner alone, that says of users, by "
+        "their subject, `author_id`, `care_unit_id`, `care_units`, `role`, `tenant` and `name`.",
         _path_or_none,
     ),
     Setting("LEYR_MCP_READ_ONLY", "0", "`1` offers no tool that writes.", _flag),

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import stat
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +23,12 @@ Role = Literal["front-desk", "scribe"]
 _log = logging.getLogger("leyr_mcp.users")
 _CAP = 200
 _LARGEST = 4 * 1024 * 1024
-_FIELDS = frozenset({"name", "author_id", "care_unit_id", "care_units", "role"})
+_TEXTS = ("name", "author_id", "care_unit_id", "tenant")
+_FIELDS = frozenset({*_TEXTS, "care_units", "role"})
+# The row of whom no other row names.
+ELSE = "*"
+_NOTHING: Mapping[str, Any] = {"care_units": []}
+_CLAIMED = ("author_id", "care_unit_id", "care_units", "role", "tenant")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +38,9 @@ class User:
     Attributes:
         author_id: In whose name their notes are written, where the record system takes one.
         care_unit_id: The care unit that their calls mean when they name none.
-        care_units: The only ones that they may name; empty for all.
+        care_units: The only ones that they may name; None for all.
         role: What takes some content away.
+        tenant: Whose they are, where one issuer serves several.
     """
 
     subject: str
@@ -41,8 +50,9 @@ class User:
     scopes: frozenset[str] = field(default_factory=frozenset)
     author_id: str | None = None
     care_unit_id: str | None = None
-    care_units: frozenset[str] = field(default_factory=frozenset)
+    care_units: frozenset[str] | None = None
     role: Role | None = None
+    tenant: str | None = None
 
     def may(self, scope: str) -> bool:
         """Whether they may do what needs this scope."""
@@ -52,36 +62,47 @@ class User:
 class Users:
     """The operator's table, read again when the file changes; a claim of the issuer comes after it.
 
+    Where there is a table, whom it does not name has no care unit, unless a claim or its row `*`
+    gives some. Where there is none, the issuer alone decides who comes in.
+
     Raises:
         ConfigError: The file cannot be read, or says what cannot be understood.
     """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._stamp: tuple[int, int] | None = None
+        self._stamp: _Stamp | None = None
         self._table: Mapping[str, Mapping[str, Any]] = {}
         if path is not None:
-            self._table = _read(path)
             self._stamp = _stamp(path)
+            self._table = _read(path)
 
     def of(self, claims: Mapping[str, Any], scopes: frozenset[str], client: str | None) -> User:
         """Return the user of a token."""
         self._look()
         subject, issuer = str(claims["sub"]), str(claims["iss"])
-        row = self._table.get(subject) or _claimed(claims)
-        units = frozenset(row.get("care_units", ()))
+        row = self._row_of(subject, claims)
+        units = frozenset(row["care_units"]) if "care_units" in row else None
         return User(
             subject=subject,
             issuer=issuer,
-            client=client,
+            client=client or None,
             name=row.get("name") or _text(claims.get("name")),
             scopes=scopes & frozenset(SCOPES),
             author_id=row.get("author_id"),
             care_unit_id=row.get("care_unit_id")
-            or (next(iter(units)) if len(units) == 1 else None),
+            or (next(iter(units)) if units is not None and len(units) == 1 else None),
             care_units=units,
             role=row.get("role"),
+            tenant=row.get("tenant"),
         )
+
+    def _row_of(self, subject: str, claims: Mapping[str, Any]) -> Mapping[str, Any]:
+        if subject in self._table and subject != ELSE:
+            return self._table[subject]
+        usual = self._table.get(ELSE, _NOTHING if self._path else {})
+        claimed = _claimed(claims)
+        return _NOTHING if claimed is None else {**usual, **claimed}
 
     def _look(self) -> None:
         """Read the file again if it changed; a broken one leaves what was good."""
@@ -94,23 +115,54 @@ class Users:
             _log.error("the table of users is not taken: %s", exc.message)
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
+_Stamp = tuple[int, int, int, int]
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    """Return what changes with a file: its content, its place, or who may read it."""
     try:
         found = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
 def _read(path: Path) -> Mapping[str, Mapping[str, Any]]:
+    """Return the table.
+
+    Raises:
+        ConfigError: It is none, or others may read or change it.
+    """
     try:
-        raw = path.read_bytes()
-        found = json.loads(raw) if len(raw) <= _LARGEST else None
+        raw = _bytes(path)
+        if path.suffix.lower() == ".toml":
+            found = tomllib.loads(raw.decode("utf-8"))
+        else:
+            found = json.loads(raw, object_pairs_hook=_once)
     except (OSError, ValueError, RecursionError):
-        raise ConfigError("LEYR_MCP_USERS_FILE cannot be read as JSON.") from None
+        raise ConfigError("LEYR_MCP_USERS_FILE cannot be read as JSON or TOML.") from None
     if not isinstance(found, dict):
         raise ConfigError("LEYR_MCP_USERS_FILE must hold an object: users by their subject.")
     return {subject: _row(row) for subject, row in found.items()}
+
+
+def _bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        known = os.fstat(file.fileno())
+        if not stat.S_ISREG(known.st_mode) or known.st_size > _LARGEST:
+            raise ConfigError("LEYR_MCP_USERS_FILE must be a file of at most 4 MiB.")
+        # It says in whose name is written, so nobody else may write it; and it names people.
+        if os.name == "posix" and known.st_mode & 0o077:
+            raise ConfigError("LEYR_MCP_USERS_FILE must be for its owner alone (chmod 600).")
+        return file.read(_LARGEST)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object; of somebody who is named twice nobody knows which row is meant."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("named twice")
+    return found
 
 
 def _row(row: object) -> Mapping[str, Any]:
@@ -121,33 +173,27 @@ def _row(row: object) -> Mapping[str, Any]:
     """
     if not isinstance(row, dict) or set(row) - _FIELDS:
         raise ConfigError(f"LEYR_MCP_USERS_FILE: a user has {', '.join(sorted(_FIELDS))} alone.")
-    texts = [row.get(name) for name in ("name", "author_id", "care_unit_id")]
     units = row.get("care_units", [])
-    if any(text is not None and _text(text) is None for text in texts) or not isinstance(
-        units, list
-    ):
-        raise ConfigError("LEYR_MCP_USERS_FILE: names and ids are texts, care_units is a list.")
-    if any(_text(unit) is None for unit in units):
+    if any(row.get(name) is not None and _text(row[name]) is None for name in _TEXTS):
+        raise ConfigError("LEYR_MCP_USERS_FILE: names and ids are texts.")
+    if not isinstance(units, list) or any(_text(unit) is None for unit in units):
         raise ConfigError("LEYR_MCP_USERS_FILE: care_units is a list of ids.")
     if row.get("role") not in (None, *get_args(Role)):
         raise ConfigError(f"LEYR_MCP_USERS_FILE: role is {' or '.join(get_args(Role))}.")
     return row
 
 
-def _claimed(claims: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what the issuer says of a user whom the table does not name."""
-    told = {
-        "author_id": claims.get("leyr_author_id"),
-        "care_unit_id": claims.get("leyr_care_unit_id"),
-        "care_units": claims.get("leyr_care_units"),
-        "role": claims.get("leyr_role"),
-    }
-    given = {name: value for name, value in told.items() if value is not None}
+def _claimed(claims: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return what the issuer says of a user whom the table does not name; None if it is wrong.
+
+    Somebody whom it meant to bind is not let loose instead.
+    """
+    told = {name: claims.get(f"leyr_{name}") for name in _CLAIMED}
     try:
-        return _row(given)
+        return _row({name: value for name, value in told.items() if value is not None})
     except ConfigError:
         _log.warning("what the issuer says of a user cannot be used")
-        return {"care_units": ["none"]}  # somebody it meant to bind is not let loose instead
+        return None
 
 
 def _text(value: object) -> str | None:

@@ -19,8 +19,9 @@ from leyr_mcp.server.limits import Limits
 from leyr_mcp.server.protocol import Web
 from leyr_mcp.server.settings import LOOPBACK, Settings, load
 from leyr_mcp.server.users import Users
+from leyr_mcp.server.web.issuer import Issuer
 from leyr_mcp.server.web.node import LARGEST, MCP, Access, Node, current_user
-from leyr_mcp.server.web.signin import Issuer, SignIn
+from leyr_mcp.server.web.signin import SignIn
 from leyr_mcp.tools.toolsets import Choice
 
 DRAIN_S = 10
@@ -115,6 +116,8 @@ def make_node(settings: Settings, at: Address, choice: Choice | None = None) -> 
 
     async def close() -> None:
         await app.close(drain_s=DRAIN_S)
+        if verifier is not None:
+            await verifier.close()
 
     return Node(library, access, ready=ready, close=close), app
 

@@ -77,10 +77,12 @@ class Units:
         self._default = default
         self._monotonic = monotonic
         self._cache: dict[tuple[str, str], tuple[float, object]] = {}
-        self._only: frozenset[str] = frozenset()
+        self._only: frozenset[str] | None = None
 
-    def of(self, default: str | None, only: frozenset[str]) -> Units:
+    def of(self, default: str | None, only: frozenset[str] | None) -> Units:
         """Return the same for one user: with a usual care unit of theirs, and those they may name.
+
+        With None they may name any, and with no unit in it they have none.
 
         What is known of the clinic is shared, as none of it is a patient's or a user's.
         """
@@ -111,11 +113,11 @@ class Units:
     async def all(self) -> list[CareUnit]:
         """Return the care units."""
         found = await self._cached(("units", ""), self._ehr.care_units)
-        return [unit for unit in found if not self._only or unit.id in self._only]
+        return [unit for unit in found if self._only is None or unit.id in self._only]
 
     def _allowed(self, care_unit_id: str) -> str:
         """Return a care unit that the user may name; another looks like one that there is not."""
-        if self._only and care_unit_id not in self._only:
+        if self._only is not None and care_unit_id not in self._only:
             raise InputError(
                 "There is no such care unit.",
                 code="not_found",

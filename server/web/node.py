@@ -13,13 +13,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Mutable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.parse import parse_qs
 
 from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 
 from leyr_mcp.server.users import SCOPES, User, Users
+from leyr_mcp.server.web.bearer import BearerError, challenge, shown_token
+from leyr_mcp.server.web.issuer import RETRY_S, AwayError
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -39,7 +40,11 @@ class Verifier(Protocol):
     """Tells whose a token is."""
 
     async def verify_token(self, token: str) -> AccessToken | None:
-        """Return who it is of; None for one that is not to be believed."""
+        """Return who it is of; None for one that is not to be believed.
+
+        Raises:
+            AwayError: It cannot be told now.
+        """
         ...
 
 
@@ -129,22 +134,21 @@ class Node:
         if not (length.isascii() and length.isdigit()) or int(length[:20]) > LARGEST:
             return await _json(send, 413, {"error": "That is too long."})
         async with self._counted():
-            await self._as_somebody(scope, headers, receive, send)
+            await self._as_somebody(scope, receive, send)
         return None
 
-    async def _as_somebody(
-        self, scope: Message, headers: Headers, receive: Receive, send: Send
-    ) -> None:
+    async def _as_somebody(self, scope: Message, receive: Receive, send: Send) -> None:
         verifier = self._access.verifier
         if verifier is None:
             return await self._pass_on(scope, receive, send)
-        given = headers.all("authorization")
-        kind, _, token = (given[0] if len(given) == 1 else "").partition(" ")
-        if "access_token" in parse_qs(scope["query_string"].decode("latin-1")) or len(given) > 1:
-            return await self._refuse(send, 400, "invalid_request")
-        if not given:
-            return await self._refuse(send, 401, None)
-        known = await verifier.verify_token(token.strip()) if kind.lower() == "bearer" else None
+        try:
+            token = shown_token(scope["headers"], scope["query_string"])
+            known = await verifier.verify_token(token)
+        except BearerError as exc:
+            return await self._refuse(send, exc.status, exc.error)
+        except AwayError:
+            away = {"code": "busy", "message": "No sign-in can be checked now."}
+            return await _json(send, 503, {"error": away}, {"retry-after": str(int(RETRY_S))})
         if known is None:
             return await self._refuse(send, 401, "invalid_token")
         if _NEEDED not in known.scopes:
@@ -172,10 +176,7 @@ class Node:
         return None
 
     async def _refuse(self, send: Send, status: int, error: str | None) -> None:
-        parts = [f'error="{error}"'] if error else []
-        parts.append(f'scope="{_NEEDED}"')
-        parts.append(f'resource_metadata="{self._place()}"')
-        told = {"www-authenticate": f"Bearer {', '.join(parts)}"}
+        told = {"www-authenticate": challenge(self._place(), _NEEDED, error)}
         await _json(send, status, {"error": error or "unauthorized"}, told)
 
     def _place(self) -> str:
@@ -216,10 +217,6 @@ class Headers:
         """Return the only value of a header."""
         found = self._all.get(name, [])
         return found[0] if len(found) == 1 else None
-
-    def all(self, name: str) -> list[str]:
-        """Return every value."""
-        return self._all.get(name, [])
 
 
 async def _whole(receive: Receive) -> bytes | int:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
@@ -21,11 +21,19 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 LARGEST = 8_192
 LEEWAY_S = 60
 LONGEST_S = 3_600
+_LAST_S = 2**40
+ALGORITHMS = frozenset({"RS256", "PS256", "ES256", "EdDSA"})
+_DEEPEST = 16
+_MOST_KEYS = 100
 _PART = re.compile(r"[A-Za-z0-9_-]+")
 _TYPES = frozenset({None, "jwt", "at+jwt", "application/at+jwt"})
 _LEAST_RSA_BITS, _MOST_RSA_BITS = 2_048, 8_192
 _P256_BYTES = 32
-_NAME_CAP = 200
+_NAME_CAP = 255  # the longest that OpenID allows a subject
+# As RFC 9068, OpenID, Entra and Okta name the client.
+_CLIENT = ("client_id", "azp", "appid", "cid")
+# What tells a token for the client's own eyes, and one that is good only with a further proof.
+_NOT_OURS = ("at_hash", "c_hash", "cnf")
 
 
 class TokenError(Exception):
@@ -57,35 +65,37 @@ def parse(token: str) -> Parsed:
     Raises:
         TokenError: It is none.
     """
-    parts = token.split(".") if len(token) <= LARGEST else []
+    parts = token.split(".", 3) if len(token) <= LARGEST else []
     if len(parts) != 3:  # noqa: PLR2004 - header, claims, signature
         raise TokenError("not a signed token")
     header, claims = _object(parts[0]), _object(parts[1])
     alg, kid, kind = header.get("alg"), header.get("kid"), header.get("typ")
     if not isinstance(alg, str) or not isinstance(kid, str | None) or "crit" in header:
         raise TokenError("its header cannot be used")
+    if alg not in ALGORITHMS:
+        raise TokenError("it is not signed by an algorithm that counts")
     if (kind.lower() if isinstance(kind, str) else kind) not in _TYPES:
         raise TokenError("it is a token of another kind")
     signed = f"{parts[0]}.{parts[1]}".encode("ascii")
     return Parsed(alg, kid, claims, signed, _decoded(parts[2]))
 
 
-def check_signature(parsed: Parsed, keys: list[Key]) -> None:
-    """See that one of the issuer's keys signed it.
+def check_signature(parsed: Parsed, keys: Sequence[Key]) -> None:
+    """See that the key of the issuer that it names signed it.
+
+    One that names none must not need a choice. Public keys alone are used here, so how long it
+    takes tells nobody anything.
 
     Raises:
-        TokenError: None did.
+        TokenError: It did not.
     """
-    for key in keys:
-        verify = key.verify.get(parsed.alg)
-        if verify is None or parsed.kid not in (None, key.kid):
-            continue
-        try:
-            verify(parsed.signature, parsed.signed)
-        except (InvalidSignature, ValueError):
-            continue
-        return
-    raise TokenError("no key of the issuer signed it")
+    meant = [key for key in keys if parsed.kid in (None, key.kid) and parsed.alg in key.verify]
+    if len(meant) != 1:
+        raise TokenError("it names no key of the issuer")
+    try:
+        meant[0].verify[parsed.alg](parsed.signature, parsed.signed)
+    except (InvalidSignature, ValueError):
+        raise TokenError("the issuer's key did not sign it") from None
 
 
 def check_claims(claims: Mapping[str, Any], *, issuer: str, audience: str, now_s: float) -> None:
@@ -99,17 +109,34 @@ def check_claims(claims: Mapping[str, Any], *, issuer: str, audience: str, now_s
     meant = claims.get("aud")
     if audience not in (meant if isinstance(meant, list) else [meant]):
         raise TokenError("it is for another service")
-    subject = claims.get("sub")
-    if not isinstance(subject, str) or not 0 < len(subject) <= _NAME_CAP:
+    if not _is_name(claims.get("sub")):
         raise TokenError("it names nobody")
+    if any(name in claims for name in _NOT_OURS):
+        raise TokenError("it is not for being sent as it is")
     _check_times(claims, now_s)
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= _NAME_CAP and value.isprintable()
+
+
+def client_of(claims: Mapping[str, Any]) -> str:
+    """Return through which client it was got: the first claim that tells; empty if none does.
+
+    Raises:
+        TokenError: What tells it is no name.
+    """
+    told = next((claims[name] for name in _CLIENT if name in claims), None)
+    if told is not None and not _is_name(told):
+        raise TokenError("it names its client in no way that can be used")
+    return told or ""
 
 
 def _check_times(claims: Mapping[str, Any], now_s: float) -> None:
     ends = _time(claims, "exp")
     if ends is None:
         raise TokenError("it has no end")
-    if now_s >= ends + LEEWAY_S:
+    if now_s >= ends:
         raise TokenError("it has expired")
     if ends > now_s + LONGEST_S + LEEWAY_S:
         raise TokenError("it is good for too long")
@@ -120,12 +147,13 @@ def _check_times(claims: Mapping[str, Any], now_s: float) -> None:
 
 
 def scopes_of(claims: Mapping[str, Any]) -> list[str]:
-    """Return what it allows: `scope` as one text, or `scp` as a text or a list."""
-    given = claims.get("scope", claims.get("scp", ""))
-    found = given.split(" ") if isinstance(given, str) else given
-    if not isinstance(found, list):
-        return []
-    return [scope for scope in found if isinstance(scope, str) and scope]
+    """Return what it allows: `scope` and `scp`, each as one text or a list; no other form does."""
+    found = list[str]()
+    for given in (claims.get("scope"), claims.get("scp")):
+        listed = given.split(" ") if isinstance(given, str) else given
+        if isinstance(listed, list):
+            found += [scope for scope in listed if isinstance(scope, str) and scope]
+    return list(dict.fromkeys(found))
 
 
 def keys_of(document: Mapping[str, Any]) -> list[Key]:
@@ -133,17 +161,20 @@ def keys_of(document: Mapping[str, Any]) -> list[Key]:
     listed = document.get("keys")
     if not isinstance(listed, list):
         return []
-    found = (_key(one) for one in listed if isinstance(one, dict))
+    found = (_key(one) for one in listed[:_MOST_KEYS] if isinstance(one, dict))
     return [key for key in found if key is not None]
 
 
 def _key(raw: Mapping[str, Any]) -> Key | None:
     if raw.get("use", "sig") != "sig" or not isinstance(raw.get("kid"), str | None):
         return None
+    uses = raw.get("key_ops", ["verify"])
+    if not isinstance(uses, list) or "verify" not in uses or "d" in raw:  # a secret that is out
+        return None
     make = _KINDS.get(str(raw.get("kty")))
     try:
         verify = make(raw) if make else {}
-    except (TokenError, ValueError, TypeError, KeyError):
+    except (TokenError, ValueError, TypeError, KeyError, UnsupportedAlgorithm):
         return None
     wanted = raw.get("alg")
     if wanted is not None:
@@ -192,12 +223,9 @@ def _time(claims: Mapping[str, Any], name: str) -> float | None:
     value = claims.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _LAST_S:
         raise TokenError("a time in it is none")
-    try:
-        return float(value)
-    except OverflowError:
-        raise TokenError("a time in it is none") from None
+    return float(value)
 
 
 def _object(part: str) -> dict[str, Any]:
@@ -205,11 +233,29 @@ def _object(part: str) -> dict[str, Any]:
         found = json.loads(
             _decoded(part).decode("utf-8"), object_pairs_hook=_once, parse_constant=_none
         )
+        _see_plain(found, _DEEPEST)
     except (ValueError, RecursionError):
         raise TokenError("a part of it is no JSON") from None
     if not isinstance(found, dict):
         raise TokenError("a part of it is no object")
     return found
+
+
+def _see_plain(value: object, left: int) -> None:
+    """See that it is not nested without need, and that each text in it can be written again.
+
+    Raises:
+        ValueError: It is, or one cannot: JSON has a way to spell half a character.
+    """
+    if isinstance(value, str):
+        value.encode()
+    elif isinstance(value, list | dict):
+        if left == 0:
+            raise ValueError("nested too deep")
+        for inner in value:
+            _see_plain(inner, left - 1)
+        for inner in value.values() if isinstance(value, dict) else ():
+            _see_plain(inner, left - 1)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -228,6 +274,10 @@ def _decoded(part: str) -> bytes:
     if not isinstance(part, str) or not _PART.fullmatch(part):
         raise TokenError("a part of it is not base64url")
     try:
-        return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+        found = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
     except ValueError:
         raise TokenError("a part of it is not base64url") from None
+    # Its last bits may not be spelled in more than one way, or one token would have several.
+    if base64.urlsafe_b64encode(found).rstrip(b"=") != part.encode("ascii"):
+        raise TokenError("a part of it is not base64url")
+    return found

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from leyr_mcp.server import fetching
-from leyr_mcp.server.fetching import LARGEST, FetchError, fetch_json
+from leyr_mcp.server.fetching import LARGEST, FetchError, fetch_json, is_safe
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -41,6 +41,7 @@ def http(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
 
 async def test_an_object_is_read() -> None:
     assert await fetched(http(b'{"issuer": "x"}')) == {"issuer": "x"}
+    assert await fetched(http(b"{}", "200 OK", "Content-Encoding: identity")) == {}
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ async def test_an_object_is_read() -> None:
     [
         (http(b"", "404 Not Found"), "status 404"),
         (http(b"", "302 Found", "Location: http://127.0.0.1:1/"), "status 302"),
-        (http(b"x", "200 OK", "Content-Encoding: gzip"), "status 200"),
+        (http(b"x", "200 OK", "Content-Encoding: gzip"), "compressed"),
         (http(b"[]"), "no JSON object"),
         (http(b"{"), "no JSON"),
         (http(b"\xff"), "no JSON"),
@@ -59,8 +60,9 @@ async def test_an_object_is_read() -> None:
     ],
 )
 async def test_anything_else_is_nothing(answer: bytes, said: str) -> None:
-    with pytest.raises(FetchError, match=said):
+    with pytest.raises(FetchError, match=said) as caught:
         await fetched(answer)
+    assert caught.value.away is (said == "not reached")
 
 
 async def test_who_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,8 +72,36 @@ async def test_who_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyP
 
 
 async def test_who_is_not_there_is_not_reached() -> None:
-    with pytest.raises(FetchError, match="not reached"):
+    with pytest.raises(FetchError, match="not reached") as caught:
         await fetch_json("http://127.0.0.1:9/")
+    assert caught.value.away
+
+
+@pytest.mark.parametrize(
+    ("url", "safe"),
+    [
+        ("https://id.example.org/x?p=a", True),
+        ("http://127.0.0.1:9/x", True),
+        ("http://[::1]:9/x", True),
+        ("http://id.example.org", False),
+        ("http://127.0.0.1.example.org/", False),
+        ("http://127.0.0.1\\@id.example.org/", False),
+        ("https://user@id.example.org", False),
+        ("https://@id.example.org", False),
+        ("https://id.example.org:99999/", False),
+        ("https://id.example.org/a\nb", False),
+        ("https://id.exämple.org/", False),
+        ("https://", False),
+        ("https://[x", False),
+        ("ftp://id.example.org", False),
+        ("HTTPS://id.example.org", False),
+        ("https://id.example.org/#x", False),
+        ("https://id.example.org/" + "x" * 2_000, False),
+    ],
+)
+def test_which_addresses_are_safe(url: str, *, safe: bool) -> None:
+    assert is_safe(url) is safe
+    assert is_safe(url, local=False) is (safe and url.startswith("https"))
 
 
 @pytest.mark.parametrize("url", ["http://id.example.org/", "file:///etc/passwd", "x"])

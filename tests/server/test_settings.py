@@ -81,6 +81,7 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("LEYR_MCP_ALLOWED_HOSTS", "a:1, b", "allowed_hosts", ("a:1", "b")),
     ("LEYR_MCP_ALLOWED_ORIGINS", "https://a", "allowed_origins", ("https://a",)),
     ("LEYR_MCP_AUTH_ISSUER", "https://id.example.org", "auth_issuer", "https://id.example.org"),
+    ("LEYR_MCP_AUTH_ISSUER", " https://id.example.org/ ", "auth_issuer", "https://id.example.org/"),
     ("LEYR_MCP_AUTH_AUDIENCE", "api://mcp", "auth_audience", "api://mcp"),
     ("LEYR_MCP_USERS_FILE", "/etc/users.json", "users_file", Path("/etc/users.json")),
     ("LEYR_MCP_READ_ONLY", "1", "read_only", True),

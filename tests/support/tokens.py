@@ -124,7 +124,7 @@ class Documents:
     async def __call__(self, url: str) -> dict[str, Any]:
         self.asked.append(url)
         if self.away:
-            raise FetchError("no answer in time")
+            raise FetchError("no answer in time", away=True)
         if url == self.place:
             return self.document
         if url == self.document["jwks_uri"]:

@@ -178,6 +178,7 @@ async def test_the_table_of_users_gives_place_author_and_role(tmp_path: Path) ->
             }
         )
     )
+    users.chmod(0o600)
     async with http_node(tmp_path, LEYR_MCP_USERS_FILE=str(users)) as at:
         async with at.client(sub="dr-ek") as client:
             units = await client.call_tool("list_care_units", {})
@@ -196,6 +197,21 @@ async def test_the_table_of_users_gives_place_author_and_role(tmp_path: Path) ->
             assert not names & {"list_notes", "get_note", "write_note", "list_documents"}
             refused = await client.call_tool("list_notes", {"patient_id": TOLVAN})
             assert refused.is_error
+        async with at.client(sub="somebody else") as client:
+            units = await client.call_tool("list_care_units", {})
+            assert units.structured_content is not None
+            assert units.structured_content["care_units"] == []
+            for more in ({}, {"care_unit_id": "L0_1"}):
+                other = {"last_name": "Tolvansson", **more}
+                assert (await client.call_tool("find_patient", other)).is_error
+
+
+async def test_while_the_issuer_is_away_it_is_said_when_to_come_again(tmp_path: Path) -> None:
+    away = "http://127.0.0.1:9"
+    async with http_node(tmp_path, LEYR_MCP_AUTH_ISSUER=away) as at:
+        answer = await at.rpc(at.id.token())
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "15")
+        assert (await at.rpc("rubbish")).status_code == 401
 
 
 async def test_too_many_calls_are_refused_with_when_to_come_again(tmp_path: Path) -> None:
