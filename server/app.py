@@ -205,17 +205,11 @@ def build(
         parse(given)  # a wrong one is named at start, not at the first call
     sandbox = _sandbox(settings, folder, clock)
     ehr = _record(settings, sandbox, clock)
-    journal = Journal(
-        lambda: make_store(settings, in_memory=in_memory),
-        clock=clock,
-        device="leyr-mcp",
-        origin=f"{settings.backend}:{settings.emr}",
-    )
+    journal = _make_journal(settings, clock, in_memory=in_memory)
     units = Units(ehr, default=_default_unit(settings))
-    timing = Timing.of(settings.write_deadline_s, settings.grace_s)
     brief = Path(gettempdir(), f"leyr-mcp-{secrets.token_hex(16)}") if in_memory else None
     keys = cache(lambda: Keys(secrets.token_bytes(32)) if in_memory else _keys(settings))
-    desk = LazyDesk(lambda: _make_desk(settings, journal, ehr, units, timing, clock, brief, keys))
+    desk = LazyDesk(lambda: _make_desk(settings, journal, ehr, units, clock, brief, keys))
     attaching = cache(lambda: _make_attaching(settings, desk(), folder, clock))
     page = LazyPage(lambda: _make_page(settings, journal, desk, attaching, clock))
     panel = cache(lambda: _make_panel(settings, journal, desk, attaching, page, keys, clock))
@@ -235,10 +229,9 @@ def build(
         sandbox=sandbox is not None,
         meta={MODE_META: "sandbox"} if sandbox is not None else {},
     )
-    chosen = choose(wanted, ehr.capabilities)
     return App(
         server=LeyrServer(
-            chosen,
+            choose(wanted, ehr.capabilities),
             context,
             hosts=settings.approval_hosts,
             open_panel=panel if web is None else None,
@@ -255,12 +248,20 @@ def build(
     )
 
 
+def _make_journal(settings: Settings, clock: Callable[[], datetime], *, in_memory: bool) -> Journal:
+    return Journal(
+        lambda: make_store(settings, in_memory=in_memory),
+        clock=clock,
+        device="leyr-mcp",
+        origin=f"{settings.backend}:{settings.emr}",
+    )
+
+
 def _make_desk(
     settings: Settings,
     journal: Journal,
     ehr: Ehr,
     units: Units,
-    timing: Timing,
     clock: Callable[[], datetime],
     brief: Path | None,
     keys: Callable[[], Keys],
@@ -281,7 +282,7 @@ def _make_desk(
             trail=trail,
             files=files,
             environment=settings.environment,
-            timing=timing,
+            timing=Timing.of(settings.write_deadline_s, settings.grace_s),
             clock=clock,
         )
 

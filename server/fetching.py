@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx2
 from pydantic_core import from_json
 
-from leyr_mcp.server.settings import LOOPBACK
+from leyr_mcp.server.addresses import LOOPBACK
 
 LARGEST = 256 * 1024
 _WITHIN_S = 5.0

@@ -13,11 +13,12 @@ from mcp.server.mcpserver import RequestStateSecurity
 from mcp.server.transport_security import TransportSecuritySettings
 
 from leyr_mcp.server import VERSION, logs
+from leyr_mcp.server.addresses import LOOPBACK
 from leyr_mcp.server.app import App, build
 from leyr_mcp.server.errors import ConfigError, LeyrMcpError
 from leyr_mcp.server.limits import Limits
 from leyr_mcp.server.protocol import Web
-from leyr_mcp.server.settings import LOOPBACK, Settings, load
+from leyr_mcp.server.settings import Settings, load
 from leyr_mcp.server.users import Users
 from leyr_mcp.server.web.issuer import Issuer
 from leyr_mcp.server.web.node import LARGEST, MCP, Access, Node, current_user

@@ -10,12 +10,13 @@ import sys
 from typing import Any, cast
 
 from leyr_mcp.server import logs
+from leyr_mcp.server.addresses import LOOPBACK
 from leyr_mcp.server.app import App, build
 from leyr_mcp.server.cli.parsing import Parser, fail, port, write
 from leyr_mcp.server.cli.review import ended
 from leyr_mcp.server.cli.terminal import Screen
 from leyr_mcp.server.errors import ConfigError, LeyrMcpError
-from leyr_mcp.server.settings import LOOPBACK, Settings, load
+from leyr_mcp.server.settings import Settings, load
 
 _DRAIN_S = 10.0
 

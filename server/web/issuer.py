@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from leyr_mcp.server.addresses import LOOPBACK
 from leyr_mcp.server.fetching import FetchError, fetch_json, is_safe
-from leyr_mcp.server.settings import LOOPBACK
 from leyr_mcp.server.web.tokens import Key, keys_of
 
 Fetch = Callable[[str], Awaitable[dict[str, Any]]]

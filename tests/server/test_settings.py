@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from leyr_mcp.server.errors import ConfigError
-from leyr_mcp.server.settings import SETTINGS, Secret, Settings, load
+from leyr_mcp.server.settings import SETTINGS, Settings, load
+from leyr_mcp.server.values import Secret
 from tests.e2e.wire import PROJECT
 
 CREDENTIALS = {
