@@ -23,7 +23,15 @@ TELLS = (
     "after a person approved them in the chat, on a page or in the terminal. Without credentials "
     "it runs on a sandbox with invented patients."
 )
-SECRETS = ("LEYR_CLIENT_SECRET", "LEYR_MCP_DATA_KEY", "LEYR_MCP_DATABASE_URL")
+SECRETS = (
+    "LEYR_CLIENT_SECRET",
+    "COBALT_CLIENT_SECRET",
+    "COBALT_ACCESS_TOKEN",
+    "COBALT_WEBHOOK_SECRET",
+    "LEYR_MCP_DATA_KEY",
+    "LEYR_MCP_DATABASE_URL",
+    "LEYR_MCP_STATE_KEYS",
+)
 # What a person sets in the client's own form; the rest is for files and environments.
 ASKED = {
     "LEYR_CLIENT_ID": "Leyr client id",
@@ -31,6 +39,11 @@ ASKED = {
     "LEYR_EMR": "Record system",
     "LEYR_CARE_UNIT_ID": "Care unit",
     "LEYR_RESOURCE_ID": "Author",
+    "COBALT_CLIENT_ID": "Cobalt client id",
+    "COBALT_CLIENT_SECRET": "Cobalt client secret",
+    "COBALT_ACCESS_TOKEN": "Cobalt access token of the clinic",
+    "COBALT_LOCATION_ID": "Cobalt location",
+    "LEYR_MCP_TIMEZONE": "Time zone of the clinic",
     "LEYR_MCP_ENVIRONMENT": "Environment",
     "LEYR_MCP_ROOTS": "Folders for documents",
 }

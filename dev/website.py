@@ -31,7 +31,7 @@ POLICY = f"default-src 'none'; style-src 'sha256-{STYLE}'; img-src 'self' file:;
 NAVIGATION = {
     "Begin": ("index", "quick-start", "clients", "visit", "approving", "documents", "examples"),
     "Look up": ("tools", "settings", "commands", "errors", "record-systems", "practice"),
-    "Run": ("operating", "security"),
+    "Run": ("operating", "http", "cobalt", "security"),
     "Inside": ("architecture", "filing", "testing", "decisions", "contributing", "changelog"),
 }
 ELSEWHERE = {

@@ -15,7 +15,7 @@ from shutil import rmtree
 from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any, Protocol
 
-from leyr_mcp.server.boundary import MODE_META, ToolContext
+from leyr_mcp.server.boundary import MODE_META, ToolContext, no_page
 from leyr_mcp.server.ehr.capabilities import EMRS
 from leyr_mcp.server.ehr.port import Ehr
 from leyr_mcp.server.ehr.units import Units
@@ -23,7 +23,7 @@ from leyr_mcp.server.errors import ConfigError
 from leyr_mcp.server.filing.journal import Journal
 from leyr_mcp.server.filing.timing import Timing, utc_now
 from leyr_mcp.server.logs import location
-from leyr_mcp.server.protocol import LeyrServer
+from leyr_mcp.server.protocol import LeyrServer, Web
 from leyr_mcp.server.settings import COBALT, Settings
 from leyr_mcp.server.storage.keys import Keys, parse
 from leyr_mcp.server.storage.place import (
@@ -201,8 +201,9 @@ def build(
     *,
     clock: Callable[[], datetime] = utc_now,
     in_memory: bool = False,
+    web: Web | None = None,
 ) -> App:
-    """Return the server that the settings describe.
+    """Return the server that the settings describe; with `web` as a node over HTTP.
 
     Raises:
         ConfigError: The settings contradict each other or name what does not exist.
@@ -213,17 +214,11 @@ def build(
     _see_driver(settings)
     sandbox = _sandbox(settings, folder, clock)
     ehr = _record(settings, sandbox, clock)
-    journal = Journal(
-        lambda: make_store(settings, in_memory=in_memory),
-        clock=clock,
-        device="leyr-mcp",
-        origin=f"{settings.backend}:{settings.emr}",
-    )
+    journal = _make_journal(settings, clock, in_memory=in_memory)
     units = Units(ehr, default=_default_unit(settings))
-    timing = Timing.of(settings.write_deadline_s, settings.grace_s)
     brief = Path(gettempdir(), f"leyr-mcp-{secrets.token_hex(16)}") if in_memory else None
     keys = cache(lambda: Keys(secrets.token_bytes(32)) if in_memory else _keys(settings))
-    desk = LazyDesk(lambda: _make_desk(settings, journal, ehr, units, timing, clock, brief, keys))
+    desk = LazyDesk(lambda: _make_desk(settings, journal, ehr, units, clock, brief, keys))
     attaching = cache(lambda: _make_attaching(settings, desk(), folder, clock))
     page = LazyPage(lambda: _make_page(settings, journal, desk, attaching, clock))
     panel = cache(lambda: _make_panel(settings, journal, desk, attaching, page, keys, clock))
@@ -234,7 +229,7 @@ def build(
         open_desk=desk,
         open_attaching=attaching,
         pdf_text=_pdf_text,
-        review_url=page.url,
+        review_url=page.url if web is None else no_page,
         ehr=ehr,
         units=units,
         zone=settings.timezone,
@@ -243,9 +238,14 @@ def build(
         sandbox=sandbox is not None,
         meta={MODE_META: "sandbox"} if sandbox is not None else {},
     )
-    chosen = choose(wanted, ehr.capabilities)
     return App(
-        server=LeyrServer(chosen, context, hosts=settings.approval_hosts, open_panel=panel),
+        server=LeyrServer(
+            choose(wanted, ehr.capabilities),
+            context,
+            hosts=settings.approval_hosts,
+            open_panel=panel if web is None else None,
+            web=web,
+        ),
         context=context,
         ehr=ehr,
         sandbox=sandbox,
@@ -257,12 +257,20 @@ def build(
     )
 
 
+def _make_journal(settings: Settings, clock: Callable[[], datetime], *, in_memory: bool) -> Journal:
+    return Journal(
+        lambda: make_store(settings, in_memory=in_memory),
+        clock=clock,
+        device="leyr-mcp",
+        origin=f"{settings.backend}:{settings.emr}",
+    )
+
+
 def _make_desk(
     settings: Settings,
     journal: Journal,
     ehr: Ehr,
     units: Units,
-    timing: Timing,
     clock: Callable[[], datetime],
     brief: Path | None,
     keys: Callable[[], Keys],
@@ -283,7 +291,7 @@ def _make_desk(
             trail=trail,
             files=files,
             environment=settings.environment,
-            timing=timing,
+            timing=Timing.of(settings.write_deadline_s, settings.grace_s),
             clock=clock,
         )
 

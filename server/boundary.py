@@ -11,6 +11,7 @@ import logging
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -201,11 +202,16 @@ class Failure:
 
 
 async def run(
-    tool: Runnable, arguments: dict[str, Any], context: ToolContext, caller: Caller
+    tool: Runnable,
+    arguments: dict[str, Any],
+    context: ToolContext,
+    caller: Caller,
+    admit: AbstractAsyncContextManager[None] | None = None,
 ) -> CallToolResult | InputRequiredResult:
     """Run one tool call; whatever happens, the caller gets an answer and the audit an event.
 
-    Where a person must first be asked, the answer is that question.
+    Where a person must first be asked, the answer is that question. `admit` lets the call in, or
+    says why not.
 
     Raises:
         MCPError: Raised by the tool on purpose, as a protocol error.
@@ -213,10 +219,11 @@ async def run(
     meta: dict[str, Any] = dict(context.meta)
     parsed: Arguments | None = None
     try:
-        parsed = tool.input.model_validate(_given(tool.input, arguments))
-        reply = await tool.handler(replace(context, caller=caller), parsed)
-        if context.journal is not None:
-            await context.journal.answered(tool.name, caller.who, reply.about)
+        async with admit or contextlib.nullcontext():
+            parsed = tool.input.model_validate(_given(tool.input, arguments))
+            reply = await tool.handler(replace(context, caller=caller), parsed)
+            if context.journal is not None:
+                await context.journal.answered(tool.name, caller.who, reply.about)
     except QuestionPending as pending:  # its event was stored before
         return pending.result
     except MCPError:

@@ -55,6 +55,8 @@ CODES: dict[str, CodeInfo] = {
     "upstream_unreachable": CodeInfo("Make the same call again later.", "same_call"),
     "upstream_bad_response": CodeInfo("Report this reference to the operator.", "no"),
     "busy": CodeInfo("Wait, then make the same call again.", "after"),
+    "rate_limited": CodeInfo("Wait, then make the same call again.", "after"),
+    "scope_missing": CodeInfo("Tell the user that their sign-in does not allow this.", "no"),
     "audit_unavailable": CodeInfo("Tell the operator; writing is stopped.", "no"),
     "storage_full": CodeInfo("Tell the operator; writing is stopped.", "no"),
     "internal": CodeInfo("Give this reference to the operator.", "no"),

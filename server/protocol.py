@@ -6,8 +6,9 @@ names are protocol errors; everything else is an answer of the boundary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mcp import MCPError
@@ -36,16 +37,21 @@ from leyr_mcp.server.boundary import ERROR_META, ToolContext, describe, refused,
 from leyr_mcp.server.errors import LeyrMcpError
 from leyr_mcp.server.filing.asking import Ask, Caller, Question, Tell
 from leyr_mcp.server.filing.audit import Who, local_user
+from leyr_mcp.server.limits import Limits, What
 from leyr_mcp.server.panel import TOOL as PANEL
 from leyr_mcp.server.panel import URI as PANEL_URI
 from leyr_mcp.server.panel import PanelExtension, Panels
+from leyr_mcp.server.users import User
 from leyr_mcp.tools.completions import complete
 from leyr_mcp.tools.prompts import PROMPTS
 from leyr_mcp.tools.resources import KINDS, read
 from leyr_mcp.tools.spec import ToolSpec, entry_of
+from leyr_mcp.tools.toolsets import ROLE_LACKS
 from leyr_mcp.tools.uris import parse
 
 if TYPE_CHECKING:
+    from mcp.server.mcpserver import RequestStateSecurity
+
     from leyr_mcp.server.web.panel import Panel
 
 NAME = "leyr-mcp"
@@ -65,6 +71,8 @@ SANDBOX = (
     'record. Try: "Find Tolvan Tolvansson and show me his free times next week."'
 )
 _HOUR_MS = 3_600_000
+# From this version on a question is the answer to a call, and needs no session.
+ASKS_AGAIN = "2026-07-28"
 
 
 class LeyrServer(MCPServer[Any]):
@@ -77,6 +85,7 @@ class LeyrServer(MCPServer[Any]):
         *,
         hosts: Collection[str] = (),
         open_panel: Callable[[], Panel] | None = None,
+        web: Web | None = None,
     ) -> None:
         offered = {spec.name: spec for spec in tools}
         listed = CacheHint(ttl_ms=_HOUR_MS, scope="private")
@@ -90,7 +99,9 @@ class LeyrServer(MCPServer[Any]):
             log_level="WARNING",
             extensions=[PanelExtension()] if open_panel else (),
             middleware=[self._with_panel] if open_panel else (),
+            request_state_security=web.state_security if web else None,
         )
+        self._web = web
         self._offered = offered
         self._context = context
         self._hosts = frozenset(hosts)
@@ -103,8 +114,24 @@ class LeyrServer(MCPServer[Any]):
         self.completion()(self._complete)  # type: ignore[no-untyped-call]  # untyped in the library
 
     async def list_tools(self) -> list[Tool]:
-        """Return the tools that are offered."""
-        return [entry_of(spec) for spec in self._offered.values()]
+        """Return the tools that are offered to whoever asks."""
+        user = self._user()
+        return [entry_of(spec) for spec in self._offered.values() if may_use(spec, user)]
+
+    def _own_context(self) -> ToolContext:
+        """Return the context of this request's user."""
+        user = self._user()
+        if user is None:
+            return self._context
+        return replace(
+            self._context,
+            role=user.role or self._context.role,
+            units=self._context.units.of(user.care_unit_id, user.care_units),
+        )
+
+    def _user(self) -> User | None:
+        """Return the user of this request; None where there is one user, of this machine."""
+        return self._web.user() if self._web else None
 
     async def call_tool(
         self,
@@ -126,26 +153,45 @@ class LeyrServer(MCPServer[Any]):
                 self._context, "unknown tool", self._who(context), None, "invalid_argument"
             )
             raise MCPError(INVALID_PARAMS, f"Unknown tool; known are {', '.join(self._offered)}")
+        user = self._user()
         caller = Caller(
             who=self._who(context),
             ask=None if spec.reads else self._asker(name, context),
             panel=panels is not None and spec.drafts,
             tell=None if spec.reads else _teller(context),
+            unattended=user is None or user.may("ehr.file.unattended"),
         )
-        result = await run(spec, arguments, self._context, caller)
+        if user is None or self._web is None:
+            result = await run(spec, arguments, self._context, caller)
+        else:
+            admit = self._web.admit(spec, user)
+            result = await run(spec, arguments, self._own_context(), caller, admit)
         if panels and spec.drafts and isinstance(result, CallToolResult):
             return await panels.stamped(result, caller.who)
         return result
 
     def _who(self, context: Any) -> Who:
         """Return who calls, in the role that the operator set."""
-        found, role = who(context), self._context.role
+        user, role = self._user(), self._context.role
+        found = who(context)
+        if user is not None:
+            found = replace(
+                found,
+                subject=user.subject,
+                issuer=user.issuer,
+                name=user.name,
+                author=user.author_id,
+                client=user.client,
+            )
+            role = user.role or role
         return found if role is None else replace(found, role=role)
 
     def _asker(self, tool: str, context: Any) -> Ask | None:
         """Return how the person at this client is asked, if it is one that was named for that."""
-        if context is None or who(context).client not in self._hosts:
+        if context is None or self._who(context).client not in self._hosts:
             return None
+        if self._web is not None and (context.protocol_version or "") < ASKS_AGAIN:
+            return None  # nodes keep no session, so nobody can be asked in the middle of a call
         from leyr_mcp.server.elicitation import asker  # noqa: PLC0415 - only where one is asked
 
         async def told(question: Question) -> None:
@@ -181,10 +227,10 @@ class LeyrServer(MCPServer[Any]):
             return [self._panels.document()]
         at = parse(str(uri))
         kind = self._kinds.get(at.kind) if at else None
-        if at is None or kind is None:
+        if at is None or kind is None or not may_use(self._offered[kind.tool], self._user()):
             raise MCPError(INVALID_PARAMS, "There is no such resource", {"uri": str(uri)})
         try:
-            found = await read(kind, self._context, at, self._who(context))
+            found = await read(kind, self._own_context(), at, self._who(context))
         except Exception as exc:
             raise _protocol_error(exc, f"resource {at.kind}", uri=str(uri)) from exc
         meta = dict(self._context.meta) or None
@@ -226,12 +272,43 @@ class LeyrServer(MCPServer[Any]):
         known = (context.arguments if context else None) or {}
         try:
             values = await complete(
-                self._context, argument.name, argument.value, known.get("care_unit_id")
+                self._own_context(), argument.name, argument.value, known.get("care_unit_id")
             )
         except LeyrMcpError as exc:
             describe(exc, what="completion")
             values = []
         return Completion(values=values, total=len(values), has_more=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Web:
+    """What an HTTP node adds: who the user of a request is, what each may use, the shared keys."""
+
+    user: Callable[[], User | None]
+    limits: Limits
+    state_security: RequestStateSecurity | None = None
+
+    @asynccontextmanager
+    async def admit(self, spec: ToolSpec, user: User) -> AsyncIterator[None]:
+        """Let a call in.
+
+        Raises:
+            LeyrMcpError: The user's sign-in or role does not allow it, or there is no room.
+        """
+        if not may_use(spec, user):
+            raise LeyrMcpError(f"This needs the scope {spec.scope}.", code="scope_missing")
+        what: list[What] = ["calls"] if spec.reads else ["calls", "writes"]
+        if spec.name == "find_patient":
+            what.append("searches")
+        async with self.limits.turn(f"{user.issuer} {user.subject}", *what):
+            yield
+
+
+def may_use(spec: ToolSpec, user: User | None) -> bool:
+    """Whether a tool exists for a user, by scope and role."""
+    if user is None:
+        return True
+    return user.may(spec.scope) and spec.name not in ROLE_LACKS.get(user.role or "", ())
 
 
 def _instructions(offered: Iterable[ToolSpec], *, sandbox: bool) -> str:

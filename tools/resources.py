@@ -32,7 +32,7 @@ class Content(NamedTuple):
 
 async def _patient(context: ToolContext, at: Address) -> Content:
     ref = context.patient_ref(at.patient_id)
-    found = await context.ehr.patient(check_opaque(at.care_unit_id, field="care_unit_id"), ref)
+    found = await context.ehr.patient(await context.units.resolve(at.care_unit_id), ref)
     shown = find_patient.entry(context, found, ref)
     if shown is None:
         raise UpstreamNotFoundError("This patient has no identifier that can be used.")
@@ -41,7 +41,7 @@ async def _patient(context: ToolContext, at: Address) -> Content:
 
 async def _note(context: ToolContext, at: Address) -> Content:
     ref = context.patient_ref(at.patient_id)
-    unit = check_opaque(at.care_unit_id, field="care_unit_id")
+    unit = await context.units.resolve(at.care_unit_id)
     note = await context.ehr.note(unit, ref, check_opaque(at.entry_id, field="note_id"))
     content, _, _ = get_note.cleaned_content(note, cap=_WHOLE)
     return Content(get_note.body_text(content) if content else "", "text/plain")
@@ -49,7 +49,7 @@ async def _note(context: ToolContext, at: Address) -> Content:
 
 async def _document(context: ToolContext, at: Address) -> Content:
     ref = context.patient_ref(at.patient_id)
-    unit = check_opaque(at.care_unit_id, field="care_unit_id")
+    unit = await context.units.resolve(at.care_unit_id)
     document = await context.ehr.document(unit, ref, check_opaque(at.entry_id, field="document_id"))
     if document.content is None:
         raise UpstreamNotFoundError("The record system gives no content for this document.")

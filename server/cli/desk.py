@@ -140,9 +140,10 @@ class Office:
     def _no_such_draft(self) -> InputError:
         """Say where was looked: a terminal often lacks the settings that the client gives."""
         settings = self.settings
-        where = "the sandbox" if self.sandbox else f"{settings.emr} at {settings.base_url}"
+        base = settings.cobalt_base_url if settings.through_cobalt else settings.base_url
+        where = "the sandbox" if self.sandbox else f"{settings.emr} at {base}"
         return InputError(
-            f"{NO_SUCH_DRAFT} Looked among the drafts for {where}; the LEYR_ settings here must be "
+            f"{NO_SUCH_DRAFT} Looked among the drafts for {where}; the settings here must be "
             "those of the client that drafted it.",
             code="not_found",
         )

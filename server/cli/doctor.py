@@ -20,6 +20,7 @@ from leyr_mcp.server.cli.terminal import Screen
 from leyr_mcp.server.ehr.capabilities import Capabilities
 from leyr_mcp.server.errors import ConfigError, LeyrMcpError
 from leyr_mcp.server.files.roots import CAN_WALK
+from leyr_mcp.server.filing.classify import needs_sign_in
 from leyr_mcp.server.filing.passphrase import Passphrase
 from leyr_mcp.server.filing.timing import utc_now
 from leyr_mcp.server.settings import Settings, load
@@ -74,7 +75,7 @@ async def _examine(settings: Settings, app: App) -> tuple[list[Check], Mapping[S
     finally:
         await app.close()
     checks += [*drafts, *found, _capabilities(app.ehr.capabilities, settings.emr)]
-    if settings.backend == "leyr" and all(check.level != "fail" for check in found):
+    if settings.backend != "sandbox" and all(check.level != "fail" for check in found):
         checks.append(_clock(app))
     return checks, counts
 
@@ -83,7 +84,7 @@ def _settings(settings: Settings) -> list[Check]:
     if settings.backend == "sandbox":
         mode = f"sandbox ({settings.emr}): invented patients, no real record is reached"
     else:
-        mode = f"Leyr ({settings.emr})"
+        mode = "Cobalt" if settings.through_cobalt else f"Leyr ({settings.emr})"
     checks = [Check("settings", "ok", f"{mode}; times in {settings.timezone.key}")]
     if settings.backend == "leyr" and settings.environment is None:
         checks.append(
@@ -98,6 +99,11 @@ def _settings(settings: Settings) -> list[Check]:
         checks.append(
             Check("author", "note", "LEYR_RESOURCE_ID is unset: notes will have no author.")
         )
+    if settings.through_cobalt:
+        told = "received ones make a queued write known sooner"
+        if not settings.cobalt_webhook_secret:
+            told = "COBALT_WEBHOOK_SECRET is unset: a queued write is known by asking alone"
+        checks.append(Check("webhooks", "ok", told))
     return checks
 
 
@@ -194,33 +200,42 @@ async def _record(settings: Settings, app: App) -> list[Check]:
     try:
         units = await app.context.units.all()
     except LeyrMcpError as exc:
-        return _refused(exc)
+        return _refused(exc, cobalt=settings.through_cobalt)
     ids = ", ".join(unit.id for unit in units[:10])
     checks = [
         Check("connection", "ok", "the record system answers"),
         Check("credentials", "ok", "accepted"),
         Check("care units", "ok" if units else "fail", f"{len(units)}: {ids}" if units else "none"),
     ]
-    default = settings.care_unit_id
+    name, default = "LEYR_CARE_UNIT_ID", settings.care_unit_id
+    if settings.through_cobalt:
+        name, default = "COBALT_LOCATION_ID", settings.cobalt_location_id
     if default and default not in {unit.id for unit in units}:
-        checks.append(Check("care unit", "fail", "LEYR_CARE_UNIT_ID names none of them."))
-    elif not default and len(units) > 1 and settings.backend == "leyr":
-        checks.append(
-            Check("care unit", "note", "LEYR_CARE_UNIT_ID is unset: every call must name one.")
-        )
+        checks.append(Check("care unit", "fail", f"{name} names none of them."))
+    elif not default and len(units) > 1 and settings.backend != "sandbox":
+        checks.append(Check("care unit", "note", f"{name} is unset: every call must name one."))
     return checks
 
 
-def _refused(exc: LeyrMcpError) -> list[Check]:
+def _refused(exc: LeyrMcpError, *, cobalt: bool) -> list[Check]:
     """Return what an operator can do where the care units were not given."""
+    base, names = "LEYR_BASE_URL", "LEYR_CLIENT_ID and LEYR_CLIENT_SECRET"
+    if cobalt:
+        base = "COBALT_BASE_URL"
+        names = "COBALT_CLIENT_ID, COBALT_CLIENT_SECRET and COBALT_ACCESS_TOKEN"
     if exc.code in ("upstream_unreachable", "upstream_busy", "upstream_bad_response"):
-        advice = "Check LEYR_BASE_URL and the network."
+        advice = f"Check {base} and the network."
         return [Check("connection", "fail", f"{exc.message} {advice}")]
     answers = Check("connection", "ok", "the record system answers")
+    if needs_sign_in(exc):
+        advice = "What is approved waits until the clinic has signed in again on Cobalt's Link page"
+        return [answers, Check("sign-in", "fail", f"{exc.message} {advice}.")]
     if exc.code == "upstream_auth":
-        advice = "Check LEYR_CLIENT_ID and LEYR_CLIENT_SECRET."
+        advice = f"Check {names}."
         return [answers, Check("credentials", "fail", f"{exc.message} {advice}")]
     advice = "Check LEYR_EMR, and that Leyr has opened it to you."
+    if cobalt:
+        advice = "Check with Cobalt what your account may do."
     return [answers, Check("record system", "fail", f"{exc.message} {advice}")]
 
 
@@ -231,8 +246,10 @@ def _capabilities(known: Capabilities, emr: str) -> Check:
         "look up by identifier": known.get_patient,
         "list appointments": known.list_appointments,
         "change appointments": known.change_appointment,
-        "notes": known.notes,
-        "documents": known.documents,
+        "write notes": known.notes,
+        "read notes": known.read_notes,
+        "attach documents": known.documents,
+        "read documents": known.read_documents,
     }
     missing = [name for name, can in named.items() if can is False]
     types = ", ".join(sorted(known.patient_types)) if known.patient_types else "unknown"

@@ -9,7 +9,7 @@ import signal
 import sys
 
 from leyr_mcp.server import VERSION, logs, stdio
-from leyr_mcp.server.app import App, build
+from leyr_mcp.server.app import App, build, choice_of
 from leyr_mcp.server.cli.options import with_choice
 from leyr_mcp.server.errors import ConfigError, LeyrMcpError
 from leyr_mcp.server.logs import location
@@ -26,6 +26,8 @@ def main(argv: list[str]) -> int:
 
     A wrong setting ends it with one sentence and exit code 2.
     """
+    if any(option.partition("=")[0] == "--http" for option in argv):
+        return _over_http(argv)
     if sys.stdin is None or sys.stdout is None:
         sys.stderr.write("leyr-mcp: stdin and stdout must be open; a client speaks over them.\n")
         return 2
@@ -47,6 +49,25 @@ def main(argv: list[str]) -> int:
         )
     asyncio.run(serve(app, files=not choice.read_only))
     return 0
+
+
+def _over_http(argv: list[str]) -> int:
+    # Over stdio no web server is loaded.
+    from leyr_mcp.server.cli import http  # noqa: PLC0415
+    from leyr_mcp.server.cli.options import add_choice, add_http, chosen  # noqa: PLC0415
+    from leyr_mcp.server.cli.parsing import Parser, fail  # noqa: PLC0415
+
+    parser = Parser("serve", "Serve over HTTP.")
+    add_choice(parser)
+    add_http(parser)
+    options = parser.parse_args(argv)
+    try:
+        settings = load()
+        logs.configure(settings.log_level)
+        choice = chosen(options, choice_of(settings))
+        return http.serve(options.http, choice, settings, options.workers)
+    except ConfigError as exc:
+        return fail(exc.message, 2)
 
 
 async def _go_on_filing(app: App) -> None:

@@ -77,6 +77,19 @@ class Units:
         self._default = default
         self._monotonic = monotonic
         self._cache: dict[tuple[str, str], tuple[float, object]] = {}
+        self._only: frozenset[str] | None = None
+
+    def of(self, default: str | None, only: frozenset[str] | None) -> Units:
+        """Return the same for one user: with a usual care unit of theirs, and those they may name.
+
+        With None they may name any, and with no unit in it they have none.
+
+        What is known of the clinic is shared, as none of it is a patient's or a user's.
+        """
+        found = Units(self._ehr, default=default or self._default, monotonic=self._monotonic)
+        found._cache = self._cache
+        found._only = only
+        return found
 
     async def resolve(self, care_unit_id: str | None) -> str:
         """Return the care unit of a call: the one it names, the configured one, or the only one.
@@ -85,9 +98,9 @@ class Units:
             InputError: None of these exists.
         """
         if care_unit_id is not None:
-            return check_opaque(care_unit_id, field="care_unit_id")
+            return self._allowed(check_opaque(care_unit_id, field="care_unit_id"))
         if self._default:
-            return self._default
+            return self._allowed(self._default)
         units = await self.all()
         if len(units) == 1:
             return units[0].id
@@ -99,7 +112,19 @@ class Units:
 
     async def all(self) -> list[CareUnit]:
         """Return the care units."""
-        return list(await self._cached(("units", ""), self._ehr.care_units))
+        found = await self._cached(("units", ""), self._ehr.care_units)
+        return [unit for unit in found if self._only is None or unit.id in self._only]
+
+    def _allowed(self, care_unit_id: str) -> str:
+        """Return a care unit that the user may name; another looks like one that there is not."""
+        if self._only is not None and care_unit_id not in self._only:
+            raise InputError(
+                "There is no such care unit.",
+                code="not_found",
+                field="care_unit_id",
+                next_step="Call list_care_units and use an id from its answer.",
+            )
+        return care_unit_id
 
     async def unit(self, care_unit_id: str, name: str | None = None) -> Unit:
         """Return what can be booked in one care unit, asked for in parallel."""

@@ -38,7 +38,7 @@ async def settle(
     loop = asyncio.get_running_loop()
     latest = loop.time() + CALL_S
     for entry in entries:
-        if entry.waits and _unasked(desk, entry):
+        if entry.waits and caller.unattended and _unasked(desk, entry):
             await desk.approve(entry, _policy(caller))
     now = [await desk.entry(entry.id) for entry in entries]
     waiting = [entry for entry in now if entry.waits]

@@ -57,13 +57,15 @@ class Caller:
     """Who calls, and how the person there is asked, if that client is one that counts.
 
     `panel` tells that the client shows the drafts of the answer in a panel, to be decided on there;
-    `tell` is how it is told of a filing that takes a while.
+    `tell` is how it is told of a filing that takes a while; `unattended` that the policy may file
+    what nobody was asked about.
     """
 
     who: Who
     ask: Ask | None = None
     panel: bool = False
     tell: Tell | None = None
+    unattended: bool = True
 
     @property
     def person(self) -> Person:

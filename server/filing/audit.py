@@ -118,7 +118,10 @@ LOCAL_ACTS: Mapping[Event, Act] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Who:
-    """Who acts, as known at that time, and through what."""
+    """Who acts, as known at that time, and through what.
+
+    `author` is in whose name they write, where that is known of them.
+    """
 
     subject: str
     issuer: str = "local"
@@ -127,6 +130,7 @@ class Who:
     client: str | None = None
     client_version: str | None = None
     network: str | None = None
+    author: str | None = None
 
     @lru_cache(maxsize=64)  # noqa: B019 - a value, and few of them, in call after call
     def fields(self) -> dict[str, Any]:

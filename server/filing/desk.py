@@ -107,7 +107,7 @@ class Desk(Shelf):
             LeyrMcpError: It cannot be written as it is: the wrong patient, no author, a taken time.
         """
         store, trail = await self._journal.opened()
-        plan = await self._drafting.plan(proposal)
+        plan = await self._drafting.plan(proposal, who)
         payload, salt = plan.payload, ""
         while True:
             dedupe = store.dedupe_key(principal(who), *plan.key, salt)
@@ -154,7 +154,7 @@ class Desk(Shelf):
         """
         store, trail = await self._journal.opened()
         before = await self.entry(draft_id, who)
-        plan = await self._drafting.plan(proposal)
+        plan = await self._drafting.plan(proposal, who)
         payload = plan.payload
         moves.check_same(before, payload, store.patient_key(plan.whom))
         if payload.digest() == before.draft.digest:  # the same call again, as after a question

@@ -79,8 +79,8 @@ class Drafting:
         self._environment = environment
         self.policy = policy
 
-    async def plan(self, proposal: Proposal) -> Plan:
-        """Return what a proposal comes to.
+    async def plan(self, proposal: Proposal, who: Who | None = None) -> Plan:
+        """Return what a proposal of somebody comes to.
 
         Raises:
             LeyrMcpError: It is about another patient than its caller believes, has no author, or
@@ -89,7 +89,7 @@ class Drafting:
         """
         fits.check(proposal.item, self._ehr.capabilities)
         seen = await self._seen(proposal)
-        payload = await self._payload(proposal, seen)
+        payload = await self._payload(proposal, seen, who)
         return Plan(proposal=proposal, payload=payload, seen=seen, whom=_whom(payload, seen))
 
     async def shown(self, plan: Plan, who: Who, like: Sequence[Entry] = ()) -> Shown:
@@ -205,7 +205,7 @@ class Drafting:
             raise _not_compared()
         return seen
 
-    async def _payload(self, proposal: Proposal, seen: Seen | None) -> Payload:
+    async def _payload(self, proposal: Proposal, seen: Seen | None, who: Who | None) -> Payload:
         authored = isinstance(proposal.item, NoteItem | DocumentItem)
         authored = authored and self._ehr.capabilities.names_author
         return Payload(
@@ -215,10 +215,12 @@ class Drafting:
             patient=str(proposal.patient) if proposal.patient else None,
             patient_name=seen.name if seen else None,
             patient_birth_date=seen.birth_date if seen else None,
-            author=await self._author_at(proposal.care_unit_id) if authored else None,
+            author=await self._author_at(proposal.care_unit_id, who) if authored else None,
         )
 
-    async def _author_at(self, care_unit_id: str) -> str:
+    async def _author_at(self, care_unit_id: str, who: Who | None) -> str:
+        if who is not None and who.author:
+            return who.author
         if self._author:
             return self._author
         if self._sandbox:

@@ -324,14 +324,7 @@ class Steps(Hands):
         began = self._clock()
         over = (draft.last_sent_at or draft.created_at) + self._timing.grace(draft.kind)
         doubt = await self._doubt(draft, payload)
-        try:
-            async with asyncio.timeout(self._timing.round_s):
-                found = await reconcile.look(self._ehr, doubt)
-        except Exception as exc:  # noqa: BLE001 - a look that failed says nothing
-            found = reconcile.Found(unclear="lookup_failed")
-            if needs_sign_in(exc):
-                found = reconcile.Found(unclear=SIGN_IN)
-            report_strange(exc)
+        found = await self._looked(doubt)
         checkpoint("looked")
         audit = self._checked_event(draft, payload, "look")
         match reconcile.conclude(found, doubt, grace_over=began >= over):
@@ -349,9 +342,21 @@ class Steps(Hands):
                 await self._human(draft, "not_found_after_timeout", FAILED, payload)
             case _:
                 # One look falls on the end of the grace, so that its end decides.
-                next_at = min(self._in(reconcile.pause_s(draft.looked)), max(over, self._in(0)))
+                next_at = self._in(reconcile.pause_s(draft.looked))
+                if began < over:
+                    next_at = min(next_at, max(over, self._in(0)))
                 change = Change(next_at=next_at, looked=draft.looked + 1)
                 await self._move(draft, "unknown", change, audit)
+
+    async def _looked(self, doubt: reconcile.Doubt) -> reconcile.Found:
+        try:
+            async with asyncio.timeout(self._timing.round_s):
+                return await reconcile.look(self._ehr, doubt)
+        except Exception as exc:  # noqa: BLE001 - a look that failed says nothing
+            report_strange(exc)
+            if needs_sign_in(exc):
+                return reconcile.Found(unclear=SIGN_IN)
+            return reconcile.Found(unclear="lookup_failed")
 
     async def _ask(self, draft: Draft, payload: Payload) -> None:
         """Ask what became of a queued job; nothing is ever sent again from here."""

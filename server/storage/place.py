@@ -18,12 +18,15 @@ def database_path(settings: Settings) -> Path:
     """Return the file of the store: one for each health record.
 
     What was drafted for an invented patient, or for another clinic's, can so never be sent to this
-    one. The name of a real record's file holds no secret: the client id is no part of it in clear.
+    one. The name of a real record's file holds no secret: what it is of stands in it as a digest.
     """
     name = f"{settings.backend}-{settings.emr}"
-    if settings.backend == "leyr":
-        of = f"{settings.base_url} {settings.client_id} {settings.emr}"
-        name += f"-{sha256(of.encode()).hexdigest()[:12]}"
+    if settings.backend != "sandbox":
+        parts = [settings.base_url, settings.client_id, settings.emr]
+        if settings.through_cobalt:  # an access token stands for one clinic
+            token = settings.cobalt_access_token.reveal()
+            parts = [settings.cobalt_base_url, settings.cobalt_client_id, token]
+        name += f"-{sha256(' '.join(parts).encode()).hexdigest()[:12]}"
     return settings.state_dir / f"leyr-mcp-{name}.sqlite3"
 
 

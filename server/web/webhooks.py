@@ -14,7 +14,7 @@ from typing import Any
 
 from leyr_mcp.server.ehr.cobalt.webhooks import SIGN_IN, event_in, is_signed, jobs_of
 from leyr_mcp.server.errors import LeyrMcpError
-from leyr_mcp.server.settings import Secret
+from leyr_mcp.server.values import Secret
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -8,7 +8,7 @@ from typing import Literal
 
 from leyr_mcp.server.filing.entries import Entry
 from leyr_mcp.server.filing.preview import SENT_BEFORE
-from leyr_mcp.server.filing.reasons import SEARCHED, reason_of, words_of
+from leyr_mcp.server.filing.reasons import SEARCHED, SIGN_IN, reason_of, words_of
 from leyr_mcp.server.storage.store import State
 from leyr_mcp.server.text import clean
 
@@ -35,6 +35,7 @@ _READ_BACK = {
     "equal": "It was read back, and it is as approved.",
     "unreadable": "This record system does not let it be read back.",
 }
+_WAITS = "It waits, and nothing is lost."
 _UNSIGNED = "It is not signed yet: sign it in the record system."
 _PLAIN = re.compile(r"[a-z_]{1,40}")
 
@@ -51,7 +52,7 @@ def told(entry: Entry) -> list[str]:
     draft = entry.draft
     if draft.state == "filed":
         return _filed(entry)
-    found = [_STATES[draft.state][1]]
+    found = [_WAITS if draft.reason == SIGN_IN else _STATES[draft.state][1]]
     if reason := reason_of(draft.reason):
         found += filter(None, (reason.text, words_of(draft), reason.todo))
     if draft.state == "awaiting_approval" and draft.attempt:

@@ -16,6 +16,7 @@ from leyr_mcp.server.cli import terminal
 SERVES = {"serve", "review", "sandbox", "demo"}
 CALLS = [
     ("doctor",),
+    ("webhooks",),
     ("install", "cursor", "--dry-run"),
     ("install", "claude-desktop", "--project"),
     ("tools",),

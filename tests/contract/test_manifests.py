@@ -36,7 +36,9 @@ def test_what_the_bundle_asks_may_be_left_empty_and_secrets_are_hidden() -> None
     env = manifest["server"]["mcp_config"]["env"]
     assert {text.removeprefix("${user_config.")[:-1] for text in env.values()} == set(asked)
     assert all(one["default"] == "" and not one["required"] for one in asked.values())
-    assert [name for name, one in asked.items() if one["sensitive"]] == ["leyr_client_secret"]
+    assert [name for name, one in asked.items() if one["sensitive"]] == [
+        *("leyr_client_secret", "cobalt_client_secret", "cobalt_access_token"),
+    ]
     assert load(dict.fromkeys(env, "")).backend == "sandbox"
 
 
@@ -45,7 +47,9 @@ def test_the_registry_is_told_every_setting_and_which_are_secret() -> None:
     told = {one["name"]: one["isSecret"] for one in package["environmentVariables"]}
     assert list(told) == [setting.name for setting in SETTINGS]
     secret = {name for name, hidden in told.items() if hidden}
-    assert secret == {"LEYR_CLIENT_SECRET", "LEYR_MCP_DATA_KEY", "LEYR_MCP_DATABASE_URL"}
+    cobalt = {f"COBALT_{name}" for name in ("CLIENT_SECRET", "ACCESS_TOKEN", "WEBHOOK_SECRET")}
+    local = {f"LEYR_MCP_{name}" for name in ("DATA_KEY", "DATABASE_URL", "STATE_KEYS")}
+    assert secret == {"LEYR_CLIENT_SECRET", *local, *cobalt}
 
 
 def test_the_registry_takes_the_entry() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from leyr_mcp.sandbox.app import Sandbox
-from leyr_mcp.sandbox.control import Control, Recorded
+from leyr_mcp.sandbox.control import Recorded
 from leyr_mcp.sandbox.faults import Fault
 from leyr_mcp.sandbox.serve import serving
 from leyr_mcp.sandbox.slots import free_slots
@@ -44,7 +44,7 @@ _DAY_S = 86_400
 class Clinic:
     """One record, one home folder, and all processes that ever ran there."""
 
-    sandbox: Sandbox
+    sandbox: Any
     origin: str
     home: Path
     processes: int = 0
@@ -52,7 +52,7 @@ class Clinic:
     _times: int = 0
 
     @property
-    def control(self) -> Control:
+    def control(self) -> Any:
         """The control plane of the record."""
         return self.sandbox.control
 
@@ -94,6 +94,10 @@ class Clinic:
         for kind in kinds:
             given = {"kind": kind, "method": method, **more}
             self.control.faults.add(Fault.model_validate(given))
+
+    def order(self, fate: str) -> None:
+        """Have writes end like this where they are queued; here nothing is."""
+        assert fate == "good"
 
     def call(self, kind: Kind) -> dict[str, Any]:
         """Return a call that writes something which was not there before."""
@@ -144,7 +148,7 @@ class Clinic:
     def _booked(self) -> str:
         now = datetime.now(UTC).timestamp()
         return next(
-            item.id
+            str(item.id)
             for item in self.control.appointments(TOLVAN)
             if item.start_s > now and item.status == "booked" and item.care_unit_id == "L0_1"
         )

@@ -1,8 +1,7 @@
 """Servers that are killed while they file: the next one finds out by itself, and files once.
 
 Each step of filing is killed once, and each fault of the record met once, by real processes over
-real sockets. The product of both is in the long runs. One step is not here: Leyr queues nothing, so
-no job is ever asked for; `asked` is killed in process, with the worker's other tests.
+real sockets, over both vendors. The product of both is in the long runs.
 """
 
 from __future__ import annotations
@@ -18,10 +17,11 @@ from typing import Any
 from leyr_mcp.sandbox.faults import KINDS
 from leyr_mcp.server.filing.checkpoints import NAMES
 from tests.e2e.clinic import Clinic, Kind, clinic, say_yes
+from tests.e2e.cobalt_clinic import cobalt_clinic
 from tests.e2e.wire import ERAS, LEGACY, MODERN
 
 AT_ONCE = 4
-STEPS = tuple(name for name in NAMES if name != "asked")
+STEPS = tuple(name for name in NAMES if name != "asked")  # Leyr queues nothing
 SECONDS = {"latency": 0.3, "refuse": 1.5, "drip": 0.1, "late_commit": 1.0}
 
 
@@ -38,11 +38,13 @@ class Case:
     kinds: tuple[Kind, ...] = ("note",)
     again: bool = False
     era: str = LEGACY
+    vendor: str = "leyr"
+    fate: str = "good"
 
     @property
     def name(self) -> str:
         """What it is called in a report and as a folder."""
-        return "-".join((self.step, *self.faults, *self.kinds))
+        return "-".join((self.vendor, self.step, *self.faults, *self.kinds, self.fate))
 
 
 CASES = (
@@ -63,6 +65,21 @@ CASES = (
 )
 
 
+# Cobalt queues every write, so what comes after one comes by asking, and may be bad news.
+QUEUED = (
+    Case("asked", ("latency",), vendor="cobalt"),
+    Case("asked", ("latency",), kinds=("document",), vendor="cobalt", fate="fail"),
+    Case("answered", ("reset_after",), kinds=("appointment",), vendor="cobalt", era=MODERN),
+    Case("claimed", ("503",), nth=2, kinds=("note", "appointment"), vendor="cobalt"),
+    Case("recorded", ("latency",), kinds=("change",), vendor="cobalt"),
+    Case("concluded", ("500_after",), vendor="cobalt", era=MODERN),
+    Case("looked", ("late_commit",), kinds=("document",), vendor="cobalt"),
+    Case("expired", ("hang",), kinds=("appointment",), vendor="cobalt"),
+    Case("due", ("latency",), vendor="cobalt", fate="fail"),
+    Case("dropped", ("latency",), kinds=("document",), vendor="cobalt"),
+)
+
+
 def killed(step: str, nth: int = 1) -> tuple[str, ...]:
     """Return the command of a server that dies at a step."""
     return (sys.executable, str(Path(__file__).with_name("killed.py")), step, str(nth))
@@ -70,7 +87,9 @@ def killed(step: str, nth: int = 1) -> tuple[str, ...]:
 
 async def live_through(case: Case, home: Path, *, must_die: bool) -> tuple[list[str], int]:
     """Return what is wrong after all of it, and how many processes that took."""
-    async with clinic(home) as at:
+    opened = clinic if case.vendor == "leyr" else cobalt_clinic
+    async with opened(home) as at:
+        at.order(case.fate)
         calls = [at.call(kind) for kind in case.kinds]
         died = await _die(at, case, calls)
         async with at.server(era=case.era) as wire:  # the next one, asked for nothing, or again
@@ -141,6 +160,11 @@ def test_each_step_and_each_fault_has_a_case() -> None:
     assert sorted(case.step for case in CASES) == sorted(STEPS)
     assert {fault for case in CASES for fault in case.faults} == set(KINDS)
     assert {case.era for case in CASES} == set(ERAS)
+
+
+async def test_steps_of_queued_writes_killed(tmp_path: Path) -> None:
+    expired = sum(case.step == "expired" for case in QUEUED)
+    assert await all_of(QUEUED, tmp_path, must_die=True) == 2 * len(QUEUED) + expired
 
 
 async def test_each_step_killed_and_each_fault_met(tmp_path: Path) -> None:

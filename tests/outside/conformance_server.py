@@ -7,7 +7,9 @@ address and serves until it is ended.
 from __future__ import annotations
 
 import asyncio
+import base64
 import socket
+import tempfile
 from typing import Any
 
 from mcp import MCPError
@@ -18,6 +20,7 @@ from mcp.types import Tool as ToolEntry
 from uvicorn import Config, Server
 
 from leyr_mcp.server import app
+from leyr_mcp.server.cli.http import Address, make_node
 from leyr_mcp.server.protocol import LeyrServer
 from leyr_mcp.server.settings import load
 
@@ -92,16 +95,18 @@ class ConformanceServer(LeyrServer):
 
 
 async def main() -> None:
-    """Serve."""
+    """Serve a node as `leyr-mcp serve --http` does, over the sandbox on this machine."""
     vars(app)["LeyrServer"] = ConformanceServer  # what the composition root builds
-    built = app.build(load({"LEYR_MCP_BACKEND": "sandbox"}), in_memory=True)
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        print(f"http://127.0.0.1:{sock.getsockname()[1]}/mcp", flush=True)  # noqa: T201 - its address
-        config = Config(built.server.streamable_http_app(), log_level="warning")
-        try:
-            await Server(config).serve(sockets=[sock])
-        finally:
-            await built.close()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        socket.create_server(("127.0.0.1", 0)) as sock,
+    ):
+        at = Address("127.0.0.1", sock.getsockname()[1])
+        key = base64.b64encode(bytes(range(32))).decode()
+        settings = load({"LEYR_MCP_STATE_DIR": folder, "LEYR_MCP_DATA_KEY": key})
+        node, _ = make_node(settings, at)
+        print(f"{at.origin}/mcp", flush=True)  # noqa: T201 - its address
+        await Server(Config(node, log_level="warning")).serve(sockets=[sock])
 
 
 if __name__ == "__main__":

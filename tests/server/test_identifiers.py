@@ -240,7 +240,7 @@ def test_a_bad_identifier_is_refused_without_inviting_a_guess(raw: str, code: st
 
 def test_an_unknown_type_is_answered_with_the_known_ones() -> None:
     assert refused("ssn:1").next_step == (
-        "Use one of these types: emr_id, se_personal_number, no_personal_number, nhs_number."
+        "Use one of these types: emr_id, mrn, se_personal_number, no_personal_number, nhs_number."
     )
 
 

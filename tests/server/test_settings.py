@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from leyr_mcp.server.errors import ConfigError
-from leyr_mcp.server.settings import SETTINGS, Secret, Settings, load
+from leyr_mcp.server.settings import SETTINGS, Settings, load
+from leyr_mcp.server.values import Secret
 from tests.e2e.wire import PROJECT
 
 CREDENTIALS = {
@@ -17,6 +18,20 @@ CREDENTIALS = {
     "LEYR_CLIENT_SECRET": "canary-secret",
     "LEYR_EMR": "webdoc",
 }
+COBALT = {
+    "COBALT_CLIENT_ID": "a",
+    "COBALT_CLIENT_SECRET": "b",
+    "COBALT_ACCESS_TOKEN": "c",
+    "LEYR_MCP_BACKEND": "leyr",
+    "LEYR_MCP_TIMEZONE": "Europe/Stockholm",
+}
+# What these name is checked where it is used.
+LISTS = ("LEYR_MCP_TOOLSETS", "LEYR_MCP_ALLOWED_HOSTS", "LEYR_MCP_ALLOWED_ORIGINS")
+SECRETS = (
+    *("LEYR_CLIENT_SECRET", "LEYR_MCP_DATA_KEY", "COBALT_CLIENT_SECRET"),
+    *("COBALT_ACCESS_TOKEN", "COBALT_WEBHOOK_SECRET", "LEYR_MCP_STATE_KEYS"),
+    "LEYR_MCP_DATABASE_URL",
+)
 PARTS = ("name", "given", "field", "value")
 GOOD: list[tuple[str, str, str, Any]] = [
     (
@@ -32,6 +47,11 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("LEYR_EMR", "takecare", "emr", "takecare"),
     ("LEYR_CARE_UNIT_ID", "L0_1", "care_unit_id", "L0_1"),
     ("LEYR_RESOURCE_ID", "hsa_id:SE2321000131-E000000012345", "resource_id", None),
+    ("COBALT_BASE_URL", "http://localhost:1/v1/", "cobalt_base_url", "http://localhost:1/v1"),
+    ("COBALT_CLIENT_ID", "ci_1\n", "cobalt_client_id", "ci_1"),
+    ("COBALT_LOCATION_ID", "9b409d24-aa13", "cobalt_location_id", "9b409d24-aa13"),
+    ("COBALT_FOLDER", " Lab results ", "cobalt_folder", "Lab results"),
+    ("LEYR_MCP_BACKEND", "cobalt", "backend", "cobalt"),
     ("LEYR_MCP_BACKEND", "leyr", "backend", "leyr"),
     ("LEYR_MCP_BACKEND", "sandbox", "backend", "sandbox"),
     ("LEYR_MCP_ENVIRONMENT", "test", "environment", "test"),
@@ -59,6 +79,13 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("LEYR_MCP_TOOLSETS", " notes, ,patients ", "toolsets", ("notes", "patients")),
     ("LEYR_MCP_ROLE", "front-desk", "role", "front-desk"),
     ("LEYR_MCP_ROLE", "scribe", "role", "scribe"),
+    ("LEYR_MCP_PUBLIC_URL", "https://mcp.example.org/", "public_url", "https://mcp.example.org"),
+    ("LEYR_MCP_ALLOWED_HOSTS", "a:1, b", "allowed_hosts", ("a:1", "b")),
+    ("LEYR_MCP_ALLOWED_ORIGINS", "https://a", "allowed_origins", ("https://a",)),
+    ("LEYR_MCP_AUTH_ISSUER", "https://id.example.org", "auth_issuer", "https://id.example.org"),
+    ("LEYR_MCP_AUTH_ISSUER", " https://id.example.org/ ", "auth_issuer", "https://id.example.org/"),
+    ("LEYR_MCP_AUTH_AUDIENCE", "api://mcp", "auth_audience", "api://mcp"),
+    ("LEYR_MCP_USERS_FILE", "/etc/users.json", "users_file", Path("/etc/users.json")),
     ("LEYR_MCP_READ_ONLY", "1", "read_only", True),
     ("LEYR_MCP_READ_ONLY", "Yes", "read_only", True),
     ("LEYR_MCP_READ_ONLY", "false", "read_only", False),
@@ -108,7 +135,14 @@ BAD = {
     "LEYR_EMR": ["canary/../x", "canary canary", "..", "canary?x", "canary" * 30],
     "LEYR_CARE_UNIT_ID": ["canary/x", "..", ".", "canary%2e"],
     "LEYR_RESOURCE_ID": ["canary/x", "canary x"],
-    "LEYR_MCP_BACKEND": ["canary", "LEYR", "cobalt"],
+    "COBALT_BASE_URL": ["canary", "http://canary.example.org/v1", "https://canary@x/v1"],
+    "COBALT_CLIENT_ID": ["canary canary", "canäry", "canary\r\nX-Other: 1"],
+    "COBALT_CLIENT_SECRET": ["canary canary", "canäry"],
+    "COBALT_ACCESS_TOKEN": ["canary canary", "canary\x00"],
+    "COBALT_LOCATION_ID": ["canary/x", "..", "canary x"],
+    "COBALT_FOLDER": ["canary\nother", "canary\x00"],
+    "COBALT_WEBHOOK_SECRET": ["canary canary", "canäry", "canary,b,c"],
+    "LEYR_MCP_BACKEND": ["canary", "LEYR", "Cobalt"],
     "LEYR_MCP_ENVIRONMENT": ["canary", "prod"],
     "LEYR_MCP_STATE_DIR": ["canary/relative", "canary\n", "~canary-nobody/state"],
     "LEYR_MCP_APPROVAL": ["canary", "Trusted", "none"],
@@ -128,6 +162,11 @@ BAD = {
     "LEYR_MCP_LANGUAGE": ["canary", "SV", "no"],
     "LEYR_MCP_TIMEZONE": ["canary", "Europe", "/etc/canary", "../canary", " "],
     "LEYR_MCP_ROLE": ["canary", "Scribe"],
+    "LEYR_MCP_PUBLIC_URL": ["canary", "http://canary.example.org"],
+    "LEYR_MCP_AUTH_ISSUER": ["canary", "http://canary.example.org"],
+    "LEYR_MCP_AUTH_AUDIENCE": ["canary\n"],
+    "LEYR_MCP_STATE_KEYS": ["canary", "canary" * 6 + ",canary", "canary canary"],
+    "LEYR_MCP_USERS_FILE": ["canary/users.json", "canary\n"],
     "LEYR_MCP_READ_ONLY": ["canary", "2", "maybe"],
     "LEYR_MCP_LOG_LEVEL": ["canary", "TRACE", "10"],
 }
@@ -165,6 +204,13 @@ def test_without_any_setting_the_sandbox_runs() -> None:
         timezone=ZoneInfo("Europe/Stockholm"),
         toolsets=(),
         role=None,
+        public_url="",
+        allowed_hosts=(),
+        allowed_origins=(),
+        auth_issuer="",
+        auth_audience="",
+        state_keys=(),
+        users_file=None,
         read_only=False,
         log_level="INFO",
     )
@@ -179,7 +225,7 @@ def test_empty_setting_is_as_good_as_none(setting: Any) -> None:
 
 @pytest.mark.parametrize(PARTS, GOOD)
 def test_good_value_is_taken(name: str, given: str, field: str, value: Any) -> None:
-    settings = load({**CREDENTIALS, name: given})
+    settings = load({**CREDENTIALS, **COBALT, name: given})
     assert getattr(settings, field) == (given if value is None else value)
 
 
@@ -196,13 +242,10 @@ def test_bad_value_is_refused_by_name_and_never_repeated(name: str, value: str) 
     assert message.endswith(".")
 
 
-SECRETS = {"LEYR_CLIENT_SECRET", "LEYR_MCP_DATA_KEY", "LEYR_MCP_DATABASE_URL"}
-
-
 def test_every_setting_is_tested() -> None:
     names = {setting.name for setting in SETTINGS}
-    assert {name for name, *_ in GOOD} | SECRETS == names
-    assert BAD.keys() | {"LEYR_MCP_TOOLSETS"} == names  # that one is checked with the catalogue
+    assert {name for name, *_ in GOOD} | {*SECRETS} == names
+    assert BAD.keys() | {*LISTS} == names
     assert {setting.field for setting in SETTINGS} == {*Settings.__dataclass_fields__}
 
 

@@ -17,7 +17,8 @@ from leyr_mcp.server.app import App, build
 from leyr_mcp.server.ehr.cobalt.backend import CobaltEhr
 from leyr_mcp.server.filing.audit import Who
 from leyr_mcp.server.filing.entries import Entry, Person
-from leyr_mcp.server.settings import Secret, load
+from leyr_mcp.server.settings import load
+from leyr_mcp.server.values import Secret
 from leyr_mcp.server.web.serving import Listener
 from leyr_mcp.server.web.webhooks import PATH, WebhookApp
 

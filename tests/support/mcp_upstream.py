@@ -23,7 +23,6 @@ from leyr_mcp.server.ehr.leyr.backend import connect
 from leyr_mcp.server.ehr.transport import ASGIApp
 from leyr_mcp.server.ehr.units import Units
 from leyr_mcp.server.filing.journal import Journal
-from leyr_mcp.server.filing.timing import Timing
 from leyr_mcp.server.protocol import LeyrServer
 from leyr_mcp.server.settings import load
 from leyr_mcp.server.storage.keys import Keys
@@ -109,9 +108,7 @@ async def server_over(
     files = Path(gettempdir(), f"leyr-mcp-{secrets.token_hex(16)}")
     keys = Keys(secrets.token_bytes(32))
     desk = app.LazyDesk(
-        lambda: app._make_desk(
-            settings, journal, ehr, units, Timing(), lambda: now, files, lambda: keys
-        )
+        lambda: app._make_desk(settings, journal, ehr, units, lambda: now, files, lambda: keys)
     )
     context = ToolContext(
         ehr=ehr,

@@ -25,7 +25,7 @@ from leyr_mcp.server.filing.passphrase import Passphrase
 from tests.support.mcp_session import TOLVAN
 
 NO_SUCH = (
-    "leyr-mcp: There is no such draft. Looked among the drafts for the sandbox; the LEYR_ settings "
+    "leyr-mcp: There is no such draft. Looked among the drafts for the sandbox; the settings "
     "here must be those of the client that drafted it.\n"
 )
 PHRASE = "canary passphrase"

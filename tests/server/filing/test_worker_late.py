@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from leyr_mcp.server.ehr.models import Note, Patient
+from leyr_mcp.server.ehr.port import Job
 from leyr_mcp.server.filing.timing import Timing
 from tests.server.filing.desk import (
     AUDIT,
@@ -150,7 +151,7 @@ async def test_an_answer_that_comes_after_its_lease_still_counts(state: str) -> 
         steps = at.worker()._steps
 
         class Slow(SimEhr):
-            async def write_note(self, *args: Any) -> Note:
+            async def write_note(self, *args: Any) -> Note | Job:
                 await asyncio.sleep(50)
                 await at.store.expire_leases(now=clock() + timedelta(days=1))
                 if state != "unknown":
@@ -176,7 +177,7 @@ async def test_an_answer_that_comes_after_another_decision_changes_nothing(
         draft = await at.approved(payload(note()))
 
         class Slow(SimEhr):
-            async def write_note(self, *args: Any) -> Note:
+            async def write_note(self, *args: Any) -> Note | Job:
                 await at.move(draft, "needs_human")
                 await at.move(draft, "withdrawn")
                 return await super().write_note(*args)
@@ -196,7 +197,7 @@ async def test_an_answer_that_another_found_first_is_no_news(
         draft = await at.approved(payload(note()))
 
         class Slow(SimEhr):
-            async def write_note(self, *args: Any) -> Note:
+            async def write_note(self, *args: Any) -> Note | Job:
                 stored = await super().write_note(*args)
                 await asyncio.sleep(40)
                 assert await at.worker("w2")._steps.look_one()

@@ -296,6 +296,22 @@ def _altered(made: Any) -> Any:
     return made
 
 
+def _tried(store: Callable[[], T]) -> T | UpstreamError:
+    try:
+        return store()
+    except UpstreamError as exc:
+        return exc
+
+
+def _told(made: Any, *, altered: bool) -> Stored | Failed:
+    """Return what is told of a job that came to this."""
+    if made is None or isinstance(made, UpstreamError):
+        return Failed("It could not be stored.")
+    if isinstance(made, Patient):
+        return Stored(record_id=made.emr_id or "", entry=made)
+    return Stored(record_id=made.id, entry=_altered(made) if altered else made)
+
+
 class SimEhr:
     """The port over a world, as one process reaches it."""
 
@@ -312,63 +328,43 @@ class SimEhr:
         fault, loop = self.world.faults(), asyncio.get_running_loop()
         stored: list[T | UpstreamError] = []
         fate = self.world.fates()
-        job = f"j{self.world.new_id()}" if fate is not None else ""
+        job = Job(f"j{self.world.new_id()}") if fate is not None else None
 
         def commit() -> None:
-            try:
-                stored.append(store())
-            except UpstreamError as exc:
-                stored.append(exc)
+            if job is not None and fate is not None:
+                self._queue(job.id, fate, store, pending)
+            else:
+                stored.append(_tried(store))
 
         if fault.received:
             self.world.received[key] += 1
             self.world.witness(key)
-            if fault.stored_after is not None and fate is not None:
-                self._queue(job, fate, store, pending, fault.stored_after)
-            elif fault.stored_after is not None:
+            if fault.stored_after is not None:
                 loop.call_later(fault.stored_after, commit)
         await asyncio.sleep(fault.told_after)
         if fault.error is not None:
             raise fault.error()
-        if fate is not None:
-            return Job(job)
+        if job is not None:
+            return job
         if isinstance(stored[0], UpstreamError):
             raise stored[0]
         return stored[0]
 
     def _queue(
-        self,
-        job: str,
-        fate: Fate,
-        store: Callable[[], Any],
-        pending: Appointment | None,
-        accepted_after: float,
+        self, job: str, fate: Fate, store: Callable[[], Any], pending: Appointment | None
     ) -> None:
         """Have a write carried out later, as its fate wants it."""
-        world, loop = self.world, asyncio.get_running_loop()
-
-        def accept() -> None:
-            if pending is not None:
-                world.pending[job] = pending.model_copy(update={"job_id": job})
+        world = self.world
+        if pending is not None:
+            world.pending[job] = pending.model_copy(update={"job_id": job})
 
         def end() -> None:
             world.pending.pop(job, None)
-            told: Stored | Failed = Failed("It could not be stored.")
-            if fate.stored:
-                try:
-                    made = store()
-                except UpstreamError:
-                    made = None
-                if isinstance(made, Patient):
-                    told = Stored(record_id=made.emr_id or "", entry=made)
-                elif made is not None:
-                    shown = made if not fate.altered else _altered(made)
-                    told = Stored(record_id=made.id, entry=shown)
+            made = _tried(store) if fate.stored else None
             if fate.told:
-                world.jobs[job] = told
+                world.jobs[job] = _told(made, altered=fate.altered)
 
-        loop.call_later(accepted_after, accept)
-        loop.call_later(accepted_after + fate.after, end)
+        asyncio.get_running_loop().call_later(fate.after, end)
 
     async def _read(self, found: Callable[[], T]) -> T:
         fault = self.world.read_faults()

@@ -14,7 +14,7 @@ import httpx2
 import pytest
 
 from leyr_mcp.server.errors import StorageError
-from leyr_mcp.server.settings import Secret
+from leyr_mcp.server.values import Secret
 from leyr_mcp.server.web import webhooks
 from leyr_mcp.server.web.serving import Listener
 from leyr_mcp.server.web.webhooks import LARGEST, PATH, WebhookApp

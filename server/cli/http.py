@@ -1,0 +1,203 @@
+"""`leyr-mcp serve --http HOST:PORT`: the MCP server as one of any number of equal nodes.
+
+Nothing of a client stays in a node between two requests.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from mcp.server.mcpserver import RequestStateSecurity
+from mcp.server.transport_security import TransportSecuritySettings
+
+from leyr_mcp.server import VERSION, logs
+from leyr_mcp.server.addresses import LOOPBACK
+from leyr_mcp.server.app import App, build
+from leyr_mcp.server.errors import ConfigError, LeyrMcpError
+from leyr_mcp.server.limits import Limits
+from leyr_mcp.server.protocol import Web
+from leyr_mcp.server.settings import Settings, load
+from leyr_mcp.server.users import Users
+from leyr_mcp.server.web.issuer import Issuer
+from leyr_mcp.server.web.node import LARGEST, MCP, Access, Node, current_user
+from leyr_mcp.server.web.signin import SignIn
+from leyr_mcp.tools.toolsets import Choice
+
+DRAIN_S = 10
+_HEADERS = 16 * 1024
+_KEPT_ALIVE_S = 20
+_log = logging.getLogger("leyr_mcp.http")
+
+
+class Address(NamedTuple):
+    """Where a node listens."""
+
+    host: str
+    port: int
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port."""
+        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+
+def address(text: str) -> Address:
+    """Return HOST:PORT, or a port alone, which is one of loopback.
+
+    Raises:
+        ValueError: It is none.
+    """
+    host, _, number = text.rpartition(":")
+    port = int(number)
+    if not 0 <= port <= 65_535:  # noqa: PLR2004 - the ports that there are
+        raise ValueError
+    return Address(host.strip("[]") or "127.0.0.1", port)
+
+
+def check(settings: Settings, at: Address) -> None:
+    """See that nobody is let in who has not signed in.
+
+    Raises:
+        ConfigError: Sign-in is missing, or what it needs.
+    """
+    if settings.auth_issuer and not settings.public_url:
+        raise ConfigError("LEYR_MCP_PUBLIC_URL is missing: tokens are made for that address.")
+    if settings.backend != "sandbox" and not settings.data_key.reveal():
+        raise ConfigError("LEYR_MCP_DATA_KEY is missing: over HTTP no key is made by itself.")
+    if settings.auth_issuer:
+        return
+    if settings.backend != "sandbox":
+        raise ConfigError("LEYR_MCP_AUTH_ISSUER is missing: a real record needs a sign-in.")
+    if at.host not in LOOPBACK:
+        raise ConfigError(
+            "LEYR_MCP_AUTH_ISSUER is missing: without a sign-in only this machine is served "
+            f"({', '.join(LOOPBACK)})."
+        )
+
+
+def make_node(settings: Settings, at: Address, choice: Choice | None = None) -> tuple[Node, App]:
+    """Return a node and what it serves.
+
+    Raises:
+        ConfigError: The settings contradict each other, or would let anybody in.
+    """
+    check(settings, at)
+    keys = [key.reveal() for key in settings.state_keys]
+    web = Web(
+        user=current_user,
+        limits=Limits(),
+        state_security=RequestStateSecurity(keys=keys) if keys else None,
+    )
+    app = build(settings, choice, web=web)
+    hosts = sorted(_hosts(settings, at))
+    origins = sorted(_origins(settings, at))
+    library = app.server.streamable_http_app(
+        streamable_http_path=MCP,
+        stateless_http=True,
+        max_request_body_size=LARGEST,
+        transport_security=TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=origins),
+    )
+    verifier = None
+    resource = (settings.public_url or at.origin) + MCP
+    if settings.auth_issuer:
+        verifier = SignIn(Issuer(settings.auth_issuer), settings.auth_audience or resource)
+    access = Access(
+        hosts=frozenset(hosts),
+        origins=frozenset(origins),
+        resource=resource,
+        issuer=settings.auth_issuer or None,
+        verifier=verifier,
+        users=Users(settings.users_file),
+    )
+
+    async def ready() -> Mapping[str, Any]:
+        return await _ready(app)
+
+    async def close() -> None:
+        await app.close(drain_s=DRAIN_S)
+        if verifier is not None:
+            await verifier.close()
+
+    return Node(library, access, ready=ready, close=close), app
+
+
+async def _ready(app: App) -> Mapping[str, Any]:
+    """Return whether the store can be had, and how many drafts are in doubt."""
+    try:
+        counts = await app.desk().counts() if await app.start_filing() else {}
+    except LeyrMcpError as exc:
+        return {"ok": False, "error": exc.code}
+    told = {state: counts.get(state, 0) for state in ("unknown", "needs_human")}
+    return {"ok": True, "drafts": told}
+
+
+def _hosts(settings: Settings, at: Address) -> set[str]:
+    """Return the names under which a node is reached, as the Host header has them."""
+    found = set(settings.allowed_hosts)
+    if settings.public_url:
+        found.add(settings.public_url.partition("://")[2].partition("/")[0])
+    if at.host in LOOPBACK and at.port:
+        found |= {f"127.0.0.1:{at.port}", f"localhost:{at.port}", f"[::1]:{at.port}"}
+    return found
+
+
+def serve(at: Address, choice: Choice, settings: Settings, workers: int) -> int:
+    """Serve until told to stop."""
+    import uvicorn  # noqa: PLC0415 - HTTP alone needs it
+
+    check(settings, at)
+    _log.info("leyr-mcp %s serves %s%s", VERSION, at.origin, MCP)
+    common: dict[str, Any] = {
+        "host": at.host,
+        "port": at.port,
+        "http": "h11",
+        "ws": "none",
+        "lifespan": "on",
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "proxy_headers": False,
+        "timeout_graceful_shutdown": DRAIN_S,
+        "timeout_keep_alive": _KEPT_ALIVE_S,
+        "h11_max_incomplete_event_size": _HEADERS,
+    }
+    if workers == 1:
+        node, _ = make_node(settings, at, choice)
+        uvicorn.run(node, **common)
+        return 0
+    if choice != _own_choice(settings):
+        raise ConfigError("Several workers take the tools from LEYR_MCP_TOOLSETS alone.")
+    import os  # noqa: PLC0415 - for this alone
+
+    os.environ["LEYR_MCP_AT"] = f"{at.host}:{at.port}"
+    uvicorn.run(
+        "leyr_mcp.server.cli.http:from_environment", factory=True, workers=workers, **common
+    )
+    return 0
+
+
+def _own_choice(settings: Settings) -> Choice:
+    from leyr_mcp.server.app import choice_of  # noqa: PLC0415 - for this alone
+
+    return choice_of(settings)
+
+
+def from_environment() -> Node:
+    """Return the node of a worker process."""
+    import os  # noqa: PLC0415 - for this alone
+
+    at = address(os.environ["LEYR_MCP_AT"])
+    environ = {name: value for name, value in os.environ.items() if name != "LEYR_MCP_AT"}
+    settings = load(environ)
+    logs.configure(settings.log_level)
+    return make_node(settings, at)[0]
+
+
+def _origins(settings: Settings, at: Address) -> set[str]:
+    """Return the web pages that may speak to a node: those set, and without sign-in its own."""
+    found = set(settings.allowed_origins)
+    if not settings.auth_issuer:
+        found |= {f"http://{host}" for host in _hosts(settings, at)}
+    return found
