@@ -446,7 +446,7 @@ def make_store(settings: Settings, *, in_memory: bool = False) -> Store:
             url,
             _keys(settings),
             schema=schema_name(settings),
-            node=node_name(),
+            node=node_name(settings),
             head=node_head_path(settings),
         )
     return SqliteStore(database_path(settings), _keys(settings))

@@ -68,6 +68,7 @@ class Settings:
     environment: Environment
     state_dir: Path
     database_url: Secret
+    node_name: str
     data_key: Secret
     approval: Policy
     approval_hosts: tuple[str, ...]
@@ -178,6 +179,13 @@ SETTINGS: tuple[Setting, ...] = (
         "The PostgreSQL database that several machines share: `postgresql://...`, and the extra "
         "`postgres`. Unset: a file in the state folder. Never shown or logged.",
         values.database,
+    ),
+    Setting(
+        "LEYR_MCP_NODE_NAME",
+        "",
+        "The name of this node's chain in the audit trail of such a database. Unset: the name of "
+        "the host. It must be a name of its own, and stay.",
+        values.id_text,
     ),
     Setting(
         "LEYR_MCP_DATA_KEY",

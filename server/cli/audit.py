@@ -136,7 +136,7 @@ def _shared(settings: Settings) -> Opened:
     keys = data_keys(
         settings.data_key.reveal(), os.environ, state_dir=settings.state_dir, make=False
     )
-    return Opened(make_store(settings), keys, node_head_path(settings), node_name())
+    return Opened(make_store(settings), keys, node_head_path(settings), node_name(settings))
 
 
 async def _run(options: argparse.Namespace, settings: Settings, opened: Opened) -> int:

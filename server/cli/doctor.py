@@ -160,7 +160,9 @@ def _store(settings: Settings) -> Check:
     """Return where drafts and the audit trail are kept."""
     if not settings.database_url.reveal():
         return Check("store", "ok", f"a file of this machine: {database_path(settings)}")
-    where = f"PostgreSQL, schema {schema_name(settings)}, in which this node is {node_name()}"
+    where = (
+        f"PostgreSQL, schema {schema_name(settings)}, in which this node is {node_name(settings)}"
+    )
     if not settings.data_key.reveal():
         text = "set LEYR_MCP_DATA_KEY, or no second machine can read what this one stores"
         return Check("store", "note", f"{where}; {text}")

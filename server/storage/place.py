@@ -22,34 +22,35 @@ def database_path(settings: Settings) -> Path:
     """
     name = f"{settings.backend}-{settings.emr}"
     if settings.backend != "sandbox":
-        parts = [settings.base_url, settings.client_id, settings.emr]
-        if settings.through_cobalt:  # an access token stands for one clinic
-            token = settings.cobalt_access_token.reveal()
-            parts = [settings.cobalt_base_url, settings.cobalt_client_id, token]
-        name += f"-{sha256(' '.join(parts).encode()).hexdigest()[:12]}"
+        name += f"-{_digest(settings)}"
     return settings.state_dir / f"leyr-mcp-{name}.sqlite3"
 
 
 def schema_name(settings: Settings) -> str:
     """Return the schema of the store in a database: one for each health record, as with files."""
-    if settings.backend == "leyr":
-        of = f"{settings.base_url} {settings.client_id} {settings.emr}"
-    elif settings.backend == "cobalt":
-        of = f"{settings.cobalt_base_url} {settings.cobalt_client_id} {settings.emr}"
-    else:
-        of = settings.emr
     plain = re.sub(r"[^a-z0-9]+", "_", settings.emr.lower())[:20]
-    return f"leyr_mcp_{settings.backend}_{plain}_{sha256(of.encode()).hexdigest()[:12]}"
+    return f"leyr_mcp_{settings.backend}_{plain}_{_digest(settings)}"
 
 
-def node_name() -> str:
-    """Return the name of this machine, under which it has a chain of its own in a database."""
-    return platform.node() or "unnamed"
+def _digest(settings: Settings) -> str:
+    """Return what tells health records apart and holds no secret."""
+    parts = [settings.emr]
+    if settings.backend == "leyr":
+        parts = [settings.base_url, settings.client_id, settings.emr]
+    elif settings.backend == "cobalt":  # an access token stands for one clinic
+        token = settings.cobalt_access_token.reveal()
+        parts = [settings.cobalt_base_url, settings.cobalt_client_id, token]
+    return sha256(" ".join(parts).encode()).hexdigest()[:12]
+
+
+def node_name(settings: Settings) -> str:
+    """Return the name under which this node has a chain of its own in a database."""
+    return settings.node_name or platform.node() or "unnamed"
 
 
 def node_head_path(settings: Settings) -> Path:
-    """Return the file of the head of this machine's chain, which the database cannot reach."""
-    node = sha256(node_name().encode()).hexdigest()[:12]
+    """Return the file of the head of this node's chain, which the database cannot reach."""
+    node = sha256(node_name(settings).encode()).hexdigest()[:12]
     return settings.state_dir / f"{schema_name(settings)}-{node}.head"
 
 
