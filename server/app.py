@@ -209,9 +209,7 @@ def build(
         ConfigError: The settings contradict each other or name what does not exist.
     """
     folder = None if in_memory else _state_folder(settings.state_dir)
-    if given := settings.data_key.reveal():
-        parse(given)  # a wrong one is named at start, not at the first call
-    _see_driver(settings)
+    _see(settings)
     sandbox = _sandbox(settings, folder, clock)
     ehr = _record(settings, sandbox, clock)
     journal = _make_journal(settings, clock, in_memory=in_memory)
@@ -452,7 +450,11 @@ def make_store(settings: Settings, *, in_memory: bool = False) -> Store:
     return SqliteStore(database_path(settings), _keys(settings))
 
 
-def _see_driver(settings: Settings) -> None:
+def _see(settings: Settings) -> None:
+    """Have what is wrong named at start, not at the first call that needs it."""
+    if given := settings.data_key.reveal():
+        parse(given)
+    Timing.of(settings.write_deadline_s, settings.grace_s)
     if settings.database_url.reveal() and find_spec("asyncpg") is None:
         raise ConfigError(
             "LEYR_MCP_DATABASE_URL needs the extra postgres: install leyr-mcp[postgres]."

@@ -128,6 +128,7 @@ async def _ready(app: App) -> Mapping[str, Any]:
     try:
         counts = await app.desk().counts() if await app.start_filing() else {}
     except LeyrMcpError as exc:
+        _log.warning("not ready: %s", exc.message)
         return {"ok": False, "error": exc.code}
     told = {state: counts.get(state, 0) for state in ("unknown", "needs_human")}
     return {"ok": True, "drafts": told}
