@@ -181,6 +181,7 @@ class LeyrServer(MCPServer[Any]):
                 issuer=user.issuer,
                 name=user.name,
                 author=user.author_id,
+                tenant=user.tenant,
                 client=user.client,
             )
             role = user.role or role
@@ -300,7 +301,7 @@ class Web:
         what: list[What] = ["calls"] if spec.reads else ["calls", "writes"]
         if spec.name == "find_patient":
             what.append("searches")
-        async with self.limits.turn(f"{user.issuer} {user.subject}", *what):
+        async with self.limits.turn(user.key, *what):
             yield
 
 

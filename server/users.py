@@ -54,6 +54,11 @@ class User:
     role: Role | None = None
     tenant: str | None = None
 
+    @property
+    def key(self) -> str:
+        """What tells them from all others."""
+        return " ".join((self.tenant or "", self.issuer, self.subject))
+
     def may(self, scope: str) -> bool:
         """Whether they may do what needs this scope."""
         return scope in self.scopes

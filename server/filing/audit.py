@@ -120,7 +120,8 @@ LOCAL_ACTS: Mapping[Event, Act] = {
 class Who:
     """Who acts, as known at that time, and through what.
 
-    `author` is in whose name they write, where that is known of them.
+    `author` is in whose name they write, where that is known of them; `tenant` whose they are,
+    where one issuer serves several.
     """
 
     subject: str
@@ -131,6 +132,7 @@ class Who:
     client_version: str | None = None
     network: str | None = None
     author: str | None = None
+    tenant: str | None = None
 
     @lru_cache(maxsize=64)  # noqa: B019 - a value, and few of them, in call after call
     def fields(self) -> dict[str, Any]:
@@ -140,6 +142,7 @@ class Who:
             "subject": self.subject,
             "name": _short(self.name),
             "role": _short(self.role),
+            "tenant": _short(self.tenant),
         }
         client = {"name": _short(self.client), "version": _short(self.client_version)}
         return _told({"user": _told(user), "client": _told(client), "network": self.network})

@@ -6,6 +6,7 @@ answer about a draft is made from these three alone.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -243,5 +244,7 @@ class Person:
 
 
 def principal(who: Who) -> str:
-    """Return whose drafts these are."""
-    return f"{who.issuer}:{who.subject}"
+    """Return whose drafts these are: the same person in another tenant is somebody else."""
+    if who.tenant is None:
+        return f"{who.issuer}:{who.subject}"
+    return json.dumps([who.tenant, who.issuer, who.subject], ensure_ascii=False)

@@ -146,14 +146,18 @@ async def test_what_a_scope_does_not_allow_is_neither_listed_nor_done(tmp_path: 
             assert "file_drafts" not in names
 
 
-async def test_no_user_sees_what_is_anothers(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "other", [{"sub": "dr-al"}, {"leyr_tenant": "söder"}, {"leyr_tenant": "norr", "sub": "dr-ek:"}]
+)
+async def test_no_user_sees_what_is_anothers(tmp_path: Path, other: dict[str, str]) -> None:
+    own = {"sub": "dr-ek", "leyr_tenant": "norr"}
     async with http_node(tmp_path) as at:
-        async with at.client(sub="dr-ek") as client:
+        async with at.client(**own) as client:
             given = {"patient_id": TOLVAN, "title": "Canary", "content": "Canary.", "draft": True}
             drafted = await client.call_tool("write_note", given)
             assert drafted.structured_content is not None
             known = {"draft_id": drafted.structured_content["draft_id"]}
-        async with at.client(sub="dr-al") as client:
+        async with at.client(**{**own, **other}) as client:
             for tool in ("get_draft", "discard_draft"):
                 refused = await client.call_tool(tool, known)
                 unknown = await client.call_tool(tool, {"draft_id": "d_none"})
@@ -164,7 +168,7 @@ async def test_no_user_sees_what_is_anothers(tmp_path: Path) -> None:
             assert "Canary" not in json.dumps(listed.structured_content)
             filed = await client.call_tool("file_drafts", {"draft_ids": [known["draft_id"]]})
             assert filed.is_error
-        async with at.client(sub="dr-ek", iss=at.id.origin) as client:
+        async with at.client(**own) as client:
             assert not (await client.call_tool("get_draft", known)).is_error
 
 
