@@ -80,7 +80,8 @@ bench: setup
 soak: setup
 	@SOAK=1 $(PY) -m pytest -q $(SPREAD) -o faulthandler_timeout=3600
 	@tests/outside/setup.sh
-	@SOAK=1 CHECK_OUTSIDE=1 $(PY) -m pytest -q -o faulthandler_timeout=3600 tests/outside/test_examples.py
+	@SOAK=1 CHECK_OUTSIDE=1 $(PY) -m pytest -q -o faulthandler_timeout=3600 tests/outside/test_examples.py \
+	  tests/outside/test_nodes.py
 	@$(PY) dev/fuzz_sandbox.py
 
 sandbox: setup

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -22,7 +21,7 @@ from leyr_mcp.server.ehr.units import Units
 from leyr_mcp.server.errors import ConfigError
 from leyr_mcp.server.filing.journal import Journal
 from leyr_mcp.server.filing.timing import Timing, utc_now
-from leyr_mcp.server.logs import location
+from leyr_mcp.server.lazy import LazyDesk, LazyPage
 from leyr_mcp.server.protocol import LeyrServer, Web
 from leyr_mcp.server.settings import COBALT, Settings
 from leyr_mcp.server.storage.keys import Keys, parse
@@ -57,7 +56,6 @@ _SANDBOX_UNITS = {
     "pasientsky": "L0_10",
     COBALT: "a1f0c3d2-0001-4b7e-9a11-000000000001",
 }
-_log = logging.getLogger("leyr_mcp.app")
 
 Message = MutableMapping[str, Any]
 
@@ -110,52 +108,6 @@ class EmbeddedSandbox:
         """Close its data."""
         if self._box is not None:
             self._box.close()
-
-
-class LazyDesk:
-    """The desk, loaded at the first draft: what only reads starts without it."""
-
-    def __init__(self, make: Callable[[], Desk]) -> None:
-        self._make = make
-        self._desk: Desk | None = None
-
-    def __call__(self) -> Desk:
-        """Return the desk."""
-        if self._desk is None:
-            self._desk = self._make()
-        return self._desk
-
-    async def close(self, drain_s: float) -> None:
-        """Stop its worker after what it has under way, for so long at most."""
-        if self._desk is not None:
-            await self._desk.close(drain_s)
-
-
-class LazyPage:
-    """The review page, loaded and served at the first draft that waits for a person."""
-
-    def __init__(self, make: Callable[[], ReviewPage]) -> None:
-        self._make = make
-        self._page: ReviewPage | None = None
-
-    def __call__(self) -> ReviewPage:
-        """Return the page."""
-        if self._page is None:
-            self._page = self._make()
-        return self._page
-
-    async def url(self, draft_id: str) -> str | None:
-        """Return the address at which a person reviews a draft; None where it has none."""
-        try:
-            return await self().url(draft_id)
-        except OSError as exc:
-            _log.warning("the review page is not served: %s", location(exc))
-            return None
-
-    async def close(self) -> None:
-        """Serve it no more."""
-        if self._page is not None:
-            await self._page.close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,7 +231,7 @@ def _make_desk(
     from leyr_mcp.server.filing.owners import new_owner  # noqa: PLC0415
     from leyr_mcp.server.filing.worker import Worker  # noqa: PLC0415
 
-    files = _make_staging(settings, brief, keys)
+    files = _make_staging(settings, journal, brief, keys, clock)
 
     def worker(store: Store, trail: AuditTrail) -> Worker:
         return Worker(
@@ -349,11 +301,25 @@ def _make_panel(
     )
 
 
-def _make_staging(settings: Settings, brief: Path | None, keys: Callable[[], Keys]) -> Staging:
-    """Return where files wait: beside the store, or in a folder that is deleted at the end."""
-    from leyr_mcp.server.files.staging import Staging  # noqa: PLC0415 - as above
+def _make_staging(
+    settings: Settings,
+    journal: Journal,
+    brief: Path | None,
+    keys: Callable[[], Keys],
+    clock: Callable[[], datetime],
+) -> Staging:
+    """Return where files wait: in the shared store, beside the own one, or for a moment."""
+    from leyr_mcp.server.files.shared import SharedStaging  # noqa: PLC0415 - as above
+    from leyr_mcp.server.files.staging import Staging  # noqa: PLC0415
 
-    return Staging(brief or database_path(settings).with_suffix(".files"), keys)
+    folder = brief or database_path(settings).with_suffix(".files")
+    if brief or not settings.database_url.reveal():
+        return Staging(folder, keys)
+
+    async def store() -> Store:
+        return (await journal.opened())[0]
+
+    return SharedStaging(folder, keys, store, clock=clock)
 
 
 def _make_attaching(

@@ -183,3 +183,7 @@ class StorageError(LeyrMcpError):
     """The local state cannot be read or written."""
 
     default_code = "audit_unavailable"
+
+
+class StoreAwayError(StorageError):
+    """What lies in the store cannot be read now; it says nothing of whether it is there."""

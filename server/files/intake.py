@@ -59,7 +59,7 @@ class Intake:
                 staged = copied(_parts(file), self.staging.writer(), self._copied)
                 if staged.size == file.size and file.unchanged():
                     return staged
-                self.staging.drop(staged.name)
+                self.staging.drop_here(staged.name)
                 raise LeyrMcpError(
                     "The file changed while it was read.", code="file_changed", field="path"
                 )
@@ -95,6 +95,7 @@ class Intake:
             staged = copied(_cut(raw), self.staging.writer(), self._copied)
         except UnfitError as exc:
             raise _refused(exc, "text") from exc
+        await self._shared(staged)
         self._step("inspected")
         return Taken(staged=staged, format=TEXT, text=_plain(beginning))
 
@@ -127,8 +128,9 @@ class Intake:
                 kept = await self._edited(staged, found)
             self._step("inspected")
         except BaseException:
-            self.staging.drop(staged.name)
+            self.staging.drop_here(staged.name)
             raise
+        await self._shared(kept)
         return Taken(
             staged=kept,
             format=found.format,
@@ -141,8 +143,16 @@ class Intake:
     async def _edited(self, staged: Staged, found: Findings) -> Staged:
         """Return the copy that is sent in its place."""
         kept = await self._written(edited(self.staging.read(staged.name), found.edits))
-        self.staging.drop(staged.name)
+        self.staging.drop_here(staged.name)
         return kept
+
+    async def _shared(self, staged: Staged) -> None:
+        """Have every node reach the file; what cannot be shared is not kept."""
+        try:
+            await self.staging.share(staged.name)
+        except BaseException:
+            await self.staging.drop(staged.name)
+            raise
 
     async def _written(self, pieces: AsyncIterable[bytes]) -> Staged:
         writer = self.staging.writer()

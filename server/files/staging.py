@@ -11,7 +11,7 @@ import errno
 import os
 import re
 import secrets
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -26,7 +26,7 @@ from leyr_mcp.server.storage.keys import Keys
 PIECE = 192 * 1024  # a multiple of three, so that base64 needs no padding within
 KEPT_S = 24 * 3_600.0
 _TAG = 16
-_ALONE_S = 3_600.0  # longer than any file takes to come in
+ALONE_S = 3_600.0  # longer than any file takes to come in
 MOST = 200  # files at once: about as many as a clinic could ever leave undecided in a day
 _NAME = re.compile(r"f_[0-9a-f]{32}")
 _LAST, _MORE = b"\x01", b"\x00"
@@ -58,11 +58,7 @@ class Staging:
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             if sum(1 for _ in self._folder.iterdir()) >= MOST:
-                raise StorageError(
-                    "Too many files wait here to be filed.",
-                    code="storage_full",
-                    next_step="Tell the user to decide on the drafts that wait, or discard some.",
-                )
+                raise full()
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
             handle = os.open(self._folder / name, flags, 0o600)
         except OSError as exc:
@@ -77,41 +73,47 @@ class Staging:
         return _File(self._pieces, name)
 
     async def _pieces(self, name: str) -> AsyncIterator[bytes]:
-        cipher = self._cipher(name)
-        try:
-            with self._path(name).open("rb") as file:
-                held = _piece(file)
-                number = 0
-                while True:
-                    following = _piece(file)
-                    yield _opened(cipher, held, number, last=not following)
-                    if not following:
-                        return
-                    held, number = following, number + 1
-                    await asyncio.sleep(0)  # others have their turn
-        except OSError as exc:
-            raise StorageError("The staged file is gone.") from exc
+        cipher, number = self._cipher(name), 0
+        async for sealed, last in self._sealed(name):
+            yield _opened(cipher, sealed, number, last=last)
+            number += 1
 
-    def has(self, name: str) -> bool:
+    async def _sealed(self, name: str) -> AsyncIterator[tuple[bytes, bool]]:
+        """Yield the pieces of a file as they lie here, and of each whether it is the last."""
+        for piece in sealed_pieces(self._path(name)):
+            yield piece
+            await asyncio.sleep(0)  # others have their turn
+
+    async def share(self, name: str) -> None:
+        """Have every node reach a file that is taken; one that is alone has nothing to do."""
+
+    async def has(self, name: str) -> bool:
         """Return whether a file lies here."""
         return self._path(name).is_file()
 
-    def drop(self, name: str) -> None:
+    async def drop(self, name: str) -> None:
         """Delete a file; what cannot be deleted now is within a day."""
+        self.drop_here(name)
+
+    def drop_here(self, name: str) -> None:
+        """Delete a file that no other node can know of."""
         with suppress(OSError, StorageError):
             self._path(name).unlink(missing_ok=True)
 
-    def sweep(self, awaited: Collection[str], *, now_s: float) -> int:
-        """Delete what has lain here for a day, and for an hour what nothing waits for; count it.
+    async def sweep(self, awaited: Collection[str], *, now_s: float) -> int:
+        """Delete what has waited for a day, and for an hour what nothing waits for; count it.
 
         Raises:
             StorageError: The folder cannot be read, or a file not be deleted.
         """
+        return self._swept(awaited, now_s)
+
+    def _swept(self, awaited: Collection[str], now_s: float) -> int:
         count = 0
         try:
             for entry in os.scandir(self._folder):
                 age_s = now_s - entry.stat(follow_symlinks=False).st_mtime
-                if age_s >= (KEPT_S if entry.name in awaited else _ALONE_S):
+                if age_s >= (KEPT_S if entry.name in awaited else ALONE_S):
                     Path(entry.path).unlink(missing_ok=True)
                     count += 1
         except FileNotFoundError:
@@ -223,8 +225,32 @@ def copied(parts: Iterable[bytes], writer: Writer, each: Callable[[], None]) -> 
         raise
 
 
-def _piece(file: BinaryIO) -> bytes:
-    return file.read(PIECE + _TAG)
+def sealed_pieces(path: Path) -> Iterator[tuple[bytes, bool]]:
+    """Yield the pieces of a file as they lie there, and of each whether it is the last.
+
+    Raises:
+        StorageError: It cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            held = file.read(PIECE + _TAG)
+            while True:
+                following = file.read(PIECE + _TAG)
+                yield held, not following
+                if not following:
+                    return
+                held = following
+    except OSError as exc:
+        raise StorageError("The staged file is gone.") from exc
+
+
+def full() -> StorageError:
+    """Return that there is no room for another file."""
+    return StorageError(
+        "Too many files wait here to be filed.",
+        code="storage_full",
+        next_step="Tell the user to decide on the drafts that wait, or discard some.",
+    )
 
 
 def _opened(cipher: Any, sealed: bytes, number: int, *, last: bool) -> bytes:

@@ -80,7 +80,7 @@ class Attaching:
             return entry
         finally:
             if entry is None or staged_name(entry.draft) != attached.staged:
-                self._intake.staging.drop(attached.staged)
+                await self._intake.staging.drop(attached.staged)
 
     async def give(
         self, entry: Entry, name: str, pieces: AsyncIterable[bytes], person: Person
@@ -98,7 +98,7 @@ class Attaching:
             item = _with_file(entry.payload.item, taken)
             return await self._desk.edit(entry, item, person, attached)
         except BaseException:
-            self._intake.staging.drop(attached.staged)
+            await self._intake.staging.drop(attached.staged)
             raise
 
     async def _printed(self, draft: Entry, proposal: Proposal) -> tuple[Attached, Taken]:

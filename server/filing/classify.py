@@ -17,6 +17,7 @@ from leyr_mcp.server.errors import (
     InputError,
     LeyrMcpError,
     StorageError,
+    StoreAwayError,
     UpstreamAuthError,
     UpstreamConflictError,
     UpstreamContractError,
@@ -187,6 +188,7 @@ ROWS: dict[type[BaseException], Callable[[BaseException], Outcome]] = {
     InputError: _doubt("unexpected"),
     ConfigError: _doubt("unexpected"),
     StorageError: _doubt("unexpected"),
+    StoreAwayError: _doubt("unexpected"),
     TimeoutError: _doubt("no_answer"),
     asyncio.CancelledError: _doubt("cancelled"),
 }

@@ -386,7 +386,7 @@ class Desk(Shelf):
             audit=moves.by(by, audit) if isinstance(by, Person) else audit,
         )
         if moved and entry.shown.attached and new in (*FREED, "filed"):
-            self.files.drop(entry.shown.attached.staged)
+            await self.files.drop(entry.shown.attached.staged)
         return moved
 
     async def _tidy(self) -> None:
@@ -396,9 +396,9 @@ class Desk(Shelf):
         await store.expire(now=now, drafts_before=now - KEPT_FOR)
         documents = await self.entries(states=UNFINISHED, kinds=("document",), limit=_MANY)
         attached = {one.shown.attached.staged: one for one in documents if one.shown.attached}
-        self.files.sweep(attached, now_s=now.timestamp())
+        await self.files.sweep(attached, now_s=now.timestamp())
         for name, entry in attached.items():
-            if entry.draft.state in UNSENT and not self.files.has(name):
+            if entry.draft.state in UNSENT and not await self.files.has(name):
                 await self._moved(entry, "expired", "reject", _SERVER, Change(reason="file_gone"))
 
     async def _void_made_from(self, source: Entry) -> None:

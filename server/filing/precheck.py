@@ -16,6 +16,7 @@ from leyr_mcp.server.ehr.port import Ehr
 from leyr_mcp.server.errors import (
     InputError,
     StorageError,
+    StoreAwayError,
     UpstreamNotFoundError,
     UpstreamNotSupportedError,
 )
@@ -40,7 +41,7 @@ class Files(Protocol):
         """Give a file in pieces."""
         ...
 
-    def drop(self, name: str) -> None:
+    async def drop(self, name: str) -> None:
         """Delete a file."""
         ...
 
@@ -161,6 +162,8 @@ async def _file(item: DocumentItem, file: AsyncIterable[bytes]) -> Verdict:
     try:
         async for _ in Exact(item, file):
             pass
+    except StoreAwayError:
+        raise
     except StorageError:
         return Stop("file_gone")
     except InputError:

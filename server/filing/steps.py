@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from leyr_mcp.server.ehr.port import Failed, Stored
-from leyr_mcp.server.errors import StorageError, UpstreamError
+from leyr_mcp.server.errors import StorageError, StoreAwayError, UpstreamError
 from leyr_mcp.server.filing import precheck, reconcile
 from leyr_mcp.server.filing.audit import FAILED, OK, REFUSED
 from leyr_mcp.server.filing.checkpoints import checkpoint
@@ -120,6 +120,8 @@ class Steps(Hands):
             return self._put_off(draft, exc)
         except TimeoutError:
             return self._later(draft.looked, "upstream_busy", None)
+        except StoreAwayError:  # the whole step is taken again
+            raise
         except StorageError:
             return precheck.Stop("damaged")
         except Exception as exc:  # noqa: BLE001 - nothing was sent, so a person is told
@@ -260,7 +262,7 @@ class Steps(Hands):
         audit = self._event(draft, payload, OK, change.remote_id)
         if await self._move(draft, "filed", change, audit):
             if staged := staged_name(draft):
-                self._files.drop(staged)
+                await self._files.drop(staged)
                 checkpoint("dropped")
             return
         now = await self._store.draft(draft.id)

@@ -143,6 +143,23 @@ MIGRATIONS: tuple[Migration, ...] = (
         ),
     ),
     Migration(4, "chain_of_each_node", _CHAIN_OF_EACH_NODE),
+    Migration(
+        5,
+        "shared_files",
+        (
+            """
+            CREATE TABLE pieces (
+                name TEXT NOT NULL,
+                number INTEGER NOT NULL,
+                last INTEGER NOT NULL,
+                sealed BYTEA NOT NULL,
+                came_at BIGINT NOT NULL,
+                PRIMARY KEY (name, number)
+            )
+            """,
+            "CREATE INDEX pieces_by_time ON pieces (came_at) WHERE number = 0",
+        ),
+    ),
 )
 
 

@@ -132,6 +132,20 @@ class PostgresStore(LedgerStore):
     async def _write(self, make: Callable[[], Work[T]], *, durable: bool = True) -> T:
         return await self._handed_over(self._stored(make, durable=durable))
 
+    async def _write_beside(self, make: Callable[[], Work[T]], *, durable: bool) -> T:
+        pool = self._main if durable else self._beside
+
+        async def write() -> T:
+            async with pool.begun(_BEGIN) as connection:
+                value = await drive(connection, make())
+                await connection.execute("COMMIT")
+                return value
+
+        try:
+            return await self._handed_over(write())
+        except FAILURES as exc:
+            raise storage_error(exc) from exc
+
     async def _attempt(
         self,
         asked: Callable[[], Work[object]],

@@ -103,6 +103,9 @@ class SqliteStore(LedgerStore):
     async def _write(self, make: Callable[[], Work[T]], *, durable: bool = True) -> T:
         return await self._run(lambda: self._store(make(), durable=durable))
 
+    async def _write_beside(self, make: Callable[[], Work[T]], *, durable: bool) -> T:
+        return await self._write(make, durable=durable)
+
     async def _attempt(
         self,
         asked: Callable[[], Work[object]],

@@ -9,10 +9,10 @@ patient's key.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 Kind = Literal["note", "appointment", "change", "document", "patient"]
 State = Literal[
@@ -145,6 +145,13 @@ class Change:
     next_at: datetime | None = None
     looked: int | None = None
     unspend: bool = False
+
+
+class Piece(NamedTuple):
+    """A piece of a shared file as it is stored, and whether it is the last one."""
+
+    sealed: bytes
+    last: bool
 
 
 class Store(Protocol):
@@ -340,4 +347,32 @@ class Store(Protocol):
 
     async def commits(self) -> int:
         """Return a number that changes when any process commits."""
+        ...
+
+    async def put_piece(
+        self, name: str, number: int, sealed: bytes, *, last: bool, now: datetime
+    ) -> None:
+        """Add a piece to a file that nodes share; the file is there once the last one is."""
+        ...
+
+    async def piece(self, name: str, number: int) -> Piece | None:
+        """Return a piece of a shared file."""
+        ...
+
+    async def has_pieces(self, name: str) -> bool:
+        """Return whether a shared file is there as a whole."""
+        ...
+
+    async def shared_files(self) -> int:
+        """Return how many shared files there are, those that still come included."""
+        ...
+
+    async def drop_pieces(self, name: str) -> None:
+        """Delete a shared file."""
+        ...
+
+    async def sweep_pieces(
+        self, awaited: Collection[str], *, before: datetime, alone_before: datetime
+    ) -> int:
+        """Delete shared files that came before, and others than awaited `alone_before`; count."""
         ...

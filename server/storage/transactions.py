@@ -7,11 +7,11 @@ are the same ones, word for word.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from leyr_mcp.server.storage import chain, leases, ledger
+from leyr_mcp.server.storage import chain, leases, ledger, pieces
 from leyr_mcp.server.storage.keys import Keys
 from leyr_mcp.server.storage.rows import Work
 from leyr_mcp.server.storage.seal import Sealer
@@ -23,6 +23,7 @@ from leyr_mcp.server.storage.store import (
     Draft,
     Kind,
     NewDraft,
+    Piece,
     State,
 )
 
@@ -57,6 +58,10 @@ class LedgerStore(ABC):
         durable: bool = True,
     ) -> T:
         """Run statements in one transaction if what is asked first, without a lock, is true."""
+
+    @abstractmethod
+    async def _write_beside(self, make: Callable[[], Work[T]], *, durable: bool) -> T:
+        """Run statements that touch neither ledger nor chain, in one transaction."""
 
     def patient_key(self, patient: str) -> str:
         """Return the digest under which drafts and events of this patient are found."""
@@ -210,3 +215,34 @@ class LedgerStore(ABC):
     async def audit_nodes(self) -> list[str]:
         """Return the nodes that have a chain."""
         return await self._read(chain.nodes)
+
+    async def put_piece(
+        self, name: str, number: int, sealed: bytes, *, last: bool, now: datetime
+    ) -> None:
+        """Add a piece to a shared file; the file is there once the last one is."""
+        piece = Piece(sealed, last)
+        await self._write_beside(lambda: pieces.put(name, number, piece, now), durable=last)
+
+    async def piece(self, name: str, number: int) -> Piece | None:
+        """Return a piece of a shared file."""
+        return await self._read(lambda: pieces.get(name, number))
+
+    async def has_pieces(self, name: str) -> bool:
+        """Return whether a shared file is there as a whole."""
+        return await self._read(lambda: pieces.has(name))
+
+    async def shared_files(self) -> int:
+        """Return how many shared files there are."""
+        return await self._read(pieces.count)
+
+    async def drop_pieces(self, name: str) -> None:
+        """Delete a shared file."""
+        await self._write_beside(lambda: pieces.drop(name), durable=False)
+
+    async def sweep_pieces(
+        self, awaited: Collection[str], *, before: datetime, alone_before: datetime
+    ) -> int:
+        """Delete the shared files whose time is over, sooner where nothing waits; count them."""
+        return await self._write_beside(
+            lambda: pieces.sweep(awaited, before, alone_before), durable=False
+        )

@@ -1,4 +1,4 @@
-// An OpenID provider on loopback that gives tokens to programs: node provider.mjs RESOURCE SECRET
+// An OpenID provider on loopback that gives tokens to programs: node provider.mjs RESOURCE SECRET [CLIENT...]
 //
 // A client is called like the algorithm that signs its tokens; "long" gets them for two hours, "opaque" such that
 // cannot be read. Prints its issuer, and a line for each SIGHUP, on which all of its keys are other ones.
@@ -9,7 +9,7 @@ import { createRequire } from "node:module";
 const require = createRequire(new URL("../../.work/outside/package.json", import.meta.url));
 const { default: Provider } = require("oidc-provider");
 
-const [resource, secret] = process.argv.slice(2);
+const [resource, secret, ...more] = process.argv.slice(2);
 const PATH = "/clinic";
 const HOUR = 3600;
 const KINDS = {
@@ -30,7 +30,7 @@ function keys() {
 }
 
 function provider(issuer) {
-  const clients = [...Object.keys(KINDS), "long", "opaque"].map((name) => ({
+  const clients = [...Object.keys(KINDS), "long", "opaque", ...more].map((name) => ({
     client_id: name,
     client_secret: secret,
     grant_types: ["client_credentials"],

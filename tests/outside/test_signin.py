@@ -5,66 +5,26 @@ It is found by its name alone, signs by each algorithm, changes its keys and goe
 
 from __future__ import annotations
 
-import signal
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from leyr_mcp.server.web.issuer import AwayError, Issuer
 from leyr_mcp.server.web.signin import SignIn
-from tests.outside.programs import HERE, Outside
+from tests.outside.programs import Outside
+from tests.outside.provider import Provider, providing
 from tests.support.http_node import PUBLIC, http_node
 
 RESOURCE = f"{PUBLIC}/mcp"
-SECRET = "sandbox"
-
-
-@dataclass(frozen=True, slots=True)
-class Provider:
-    """The provider while it runs."""
-
-    issuer: str
-    process: subprocess.Popen[str]
-
-    async def token(
-        self, client: str = "RS256", *, scope: str = "ehr.read ehr.draft", resource: str = RESOURCE
-    ) -> str:
-        """Return a token that a program gets for itself."""
-        asked = {"grant_type": "client_credentials", "scope": scope, "resource": resource}
-        async with httpx2.AsyncClient(trust_env=False, auth=(client, SECRET)) as http:
-            answer = await http.post(f"{self.issuer}/token", data=asked)
-        assert answer.status_code == 200, answer.text
-        return str(answer.json()["access_token"])
-
-    def change_keys(self) -> None:
-        """Have it sign with other keys from now on."""
-        self.process.send_signal(signal.SIGHUP)
-        assert self.process.stdout
-        assert self.process.stdout.readline() == "other keys\n"
-
-
-@contextmanager
-def running(outside: Outside) -> Iterator[Provider]:
-    command = (outside.node, str(HERE / "provider.mjs"), RESOURCE, SECRET)
-    with outside.start(*command) as process:
-        assert process.stdout
-        issuer = process.stdout.readline().strip()
-        if not issuer:
-            pytest.fail(process.communicate()[1])
-        yield Provider(issuer, process)
 
 
 @pytest.fixture(scope="module")
 def provider(outside: Outside) -> Iterator[Provider]:
-    with running(outside) as found:
+    with providing(outside, RESOURCE) as found:
         yield found
 
 
@@ -109,7 +69,7 @@ async def test_other_keys_count_at_once_and_those_before_no_more(provider: Provi
 
 
 async def test_while_it_is_away_its_tokens_are_believed(outside: Outside) -> None:
-    with running(outside) as provider:
+    with providing(outside, RESOURCE) as provider:
         one, token = sign_in(provider), await provider.token()
         assert await one.verify_token(token)
     assert await one.verify_token(token)

@@ -23,6 +23,7 @@ from leyr_mcp.server.ehr.leyr.backend import connect
 from leyr_mcp.server.ehr.transport import ASGIApp
 from leyr_mcp.server.ehr.units import Units
 from leyr_mcp.server.filing.journal import Journal
+from leyr_mcp.server.lazy import LazyDesk
 from leyr_mcp.server.protocol import LeyrServer
 from leyr_mcp.server.settings import load
 from leyr_mcp.server.storage.keys import Keys
@@ -107,7 +108,7 @@ async def server_over(
     units = Units(ehr, default=unit)
     files = Path(gettempdir(), f"leyr-mcp-{secrets.token_hex(16)}")
     keys = Keys(secrets.token_bytes(32))
-    desk = app.LazyDesk(
+    desk = LazyDesk(
         lambda: app._make_desk(settings, journal, ehr, units, lambda: now, files, lambda: keys)
     )
     context = ToolContext(

@@ -127,6 +127,19 @@ def running(shared: Path) -> Iterator[Server]:
             count(-1, lambda: folder)
 
 
+@contextmanager
+def own() -> Iterator[Server]:
+    """Yield a server that one test alone uses, and may stop and start."""
+    bin_folder = programs()
+    assert bin_folder is not None
+    server = Server(_started(bin_folder), bin_folder)
+    try:
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(server.folder)
+
+
 def _started(bin_folder: Path) -> Path:
     server = Server(Path(tempfile.mkdtemp(prefix="leyr-pg-", dir="/tmp")), bin_folder)
     server.make()

@@ -120,17 +120,17 @@ async def test_a_file_under_another_ones_name_does_not_open(tmp_path: Path, plac
 async def test_what_is_no_name_or_not_here_is_gone(place: Staging, name: str) -> None:
     with pytest.raises(StorageError, match="gone"):
         await whole(place.read(name))
-    place.drop(name)
+    await place.drop(name)
 
 
-def test_a_name_tells_whether_it_is_here_until_it_is_dropped(place: Staging) -> None:
+async def test_a_name_tells_whether_it_is_here_until_it_is_dropped(place: Staging) -> None:
     kept = put(place, b"x")
-    assert place.has(kept.name)
+    assert await place.has(kept.name)
 
-    place.drop(kept.name)
-    place.drop(kept.name)
+    await place.drop(kept.name)
+    await place.drop(kept.name)
 
-    assert not place.has(kept.name)
+    assert not await place.has(kept.name)
 
 
 def test_more_bytes_than_a_file_may_have_leave_nothing(tmp_path: Path, place: Staging) -> None:
@@ -202,10 +202,10 @@ def test_a_disk_that_is_full_midway_is_told_and_leaves_nothing(
     assert list((tmp_path / "state" / "files").iterdir()) == []
 
 
-def test_what_lies_there_for_a_day_is_swept_and_sooner_what_nothing_waits_for(
+async def test_what_lies_there_for_a_day_is_swept_and_sooner_what_nothing_waits_for(
     tmp_path: Path, place: Staging
 ) -> None:
-    assert place.sweep((), now_s=0.0) == 0
+    assert await place.sweep((), now_s=0.0) == 0
     old, young, alone, new = (put(place, bytes([number])) for number in range(4))
     folder = tmp_path / "state" / "files"
     half = folder / "left-by-a-dead-process"
@@ -215,17 +215,17 @@ def test_what_lies_there_for_a_day_is_swept_and_sooner_what_nothing_waits_for(
     for name, age in {**ages, half.name: 7_200.0}.items():
         os.utime(folder / name, (now - age, now - age))
 
-    assert place.sweep({old.name, young.name}, now_s=now) == 3
+    assert await place.sweep({old.name, young.name}, now_s=now) == 3
 
     assert {path.name for path in folder.iterdir()} == {young.name, new.name}
 
 
-def test_a_folder_that_cannot_be_swept_is_told(tmp_path: Path) -> None:
+async def test_a_folder_that_cannot_be_swept_is_told(tmp_path: Path) -> None:
     (tmp_path / "files").write_bytes(b"no folder")
     place = Staging(tmp_path / "files", lambda: Keys(bytes(32)))
 
     with pytest.raises(StorageError, match="deleted"):
-        place.sweep((), now_s=0.0)
+        await place.sweep((), now_s=0.0)
     with pytest.raises(StorageError, match="cannot be kept"):
         place.writer()
 

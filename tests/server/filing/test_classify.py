@@ -62,6 +62,7 @@ def test_what_certainly_never_arrived_may_be_sent_again(kind: type[UpstreamError
         errors.InputError("x"),
         errors.ConfigError("x"),
         errors.StorageError("x"),
+        errors.StoreAwayError("x"),
         errors.LeyrMcpError("x"),
         errors.UpstreamUnavailableError("x"),
         errors.UpstreamUnavailableError("x", code="upstream_busy"),

@@ -13,6 +13,7 @@ from leyr_mcp.server.ehr import people
 from leyr_mcp.server.ehr.capabilities import Capabilities
 from leyr_mcp.server.ehr.models import Appointment, Patient, Timeslot
 from leyr_mcp.server.errors import (
+    StoreAwayError,
     UpstreamAuthError,
     UpstreamNotSupportedError,
     UpstreamRateLimitError,
@@ -276,6 +277,32 @@ async def test_a_file_that_is_gone_is_not_sent(shown: bytes) -> None:
 
 
 @virtual
+async def test_a_file_that_cannot_be_read_now_is_sent_later() -> None:
+    async with desk() as at:
+        draft = await at.approved(payload(document()))
+
+        class Away:
+            async def read(self, _: str) -> AsyncIterator[bytes]:
+                yield BYTES[:8]
+                raise StoreAwayError("away")
+
+            async def drop(self, name: str) -> None:
+                raise NotImplementedError
+
+        worker = at.worker()
+        worker._steps._files = Away()
+        with pytest.raises(StoreAwayError):
+            await worker._steps.send_one()
+        assert (await at.now(draft)).state == "approved"
+        assert not at.world.received
+
+        worker._steps._files = at.world
+        await asyncio.sleep(100)  # its lease ends
+        await worker._steps.send_one()
+        assert (await at.now(draft)).state == "filed"
+
+
+@virtual
 async def test_a_file_that_changes_while_it_is_sent_never_arrives_whole() -> None:
     async with desk() as at:
         draft = await at.approved(payload(document()))
@@ -286,7 +313,7 @@ async def test_a_file_that_changes_while_it_is_sent_never_arrives_whole() -> Non
             def read(self, _: str) -> Changing:
                 return self
 
-            def drop(self, name: str) -> None:
+            async def drop(self, name: str) -> None:
                 raise NotImplementedError
 
             async def __aiter__(self) -> AsyncIterator[bytes]:

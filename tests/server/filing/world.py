@@ -251,7 +251,7 @@ class World:
         """Give a staged file in pieces, as often as it is asked for."""
         return Pieces(self, name)
 
-    def drop(self, name: str) -> None:
+    async def drop(self, name: str) -> None:
         """Delete a staged file."""
         self.files.pop(name, None)
 

@@ -47,6 +47,7 @@ async def test_the_numbers_are_in_order_and_the_tables_are_there(tmp_path: Path)
         "events",
         "key_check",
         "migrations",
+        "pieces",
         "versions",
     }
 
