@@ -1,4 +1,4 @@
-"""nginx with the file that is shipped, in front of a node: what it passes on, and what ends there."""
+"""nginx with the shipped file in front of a node: what it passes on, and what ends there."""
 
 from __future__ import annotations
 
