@@ -17,9 +17,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509.oid import NameOID
 
 from tests.support import nginx
-from tests.support.http_node import Http, http_node
+from tests.support.http_node import Http, free_port, http_node
 
 HOST = b"Host: mcp.example.org\r\n"
 
@@ -119,7 +120,7 @@ async def test_while_a_node_is_away_nothing_is_sent_twice(tmp_path: Path) -> Non
 async def test_a_node_that_does_not_listen_is_passed_over(tmp_path: Path) -> None:
     async with http_node(tmp_path) as node:
         port = int(node.origin.rpartition(":")[2])
-        with nginx.proxying([nginx.free_port(), port], tmp_path) as proxy:
+        with nginx.proxying([free_port(), port], tmp_path) as proxy:
             proxied = replace(node, origin=proxy.origin)
             codes = {(await proxied.rpc(node.id.token())).status_code for _ in range(6)}
         assert codes == {200}
@@ -139,7 +140,7 @@ def test_the_file_as_it_is_shipped_is_taken(tmp_path: Path) -> None:
 
 def _certificate(place: Path, key_place: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mcp.example.org")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mcp.example.org")])
     now = datetime.now(UTC)
     made = (
         x509.CertificateBuilder()
