@@ -31,6 +31,7 @@ SECRETS = (
     "LEYR_MCP_DATA_KEY",
     "LEYR_MCP_DATABASE_URL",
     "LEYR_MCP_STATE_KEYS",
+    "LEYR_MCP_PAGE_CLIENT_SECRET",
 )
 # What a person sets in the client's own form; the rest is for files and environments.
 ASKED = {

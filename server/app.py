@@ -14,7 +14,7 @@ from shutil import rmtree
 from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any, Protocol
 
-from leyr_mcp.server.boundary import MODE_META, ToolContext, no_page
+from leyr_mcp.server.boundary import MODE_META, ToolContext
 from leyr_mcp.server.ehr.capabilities import EMRS
 from leyr_mcp.server.ehr.port import Ehr
 from leyr_mcp.server.ehr.units import Units
@@ -121,6 +121,8 @@ class App:
     journal: Journal
     desk: LazyDesk
     page: LazyPage
+    attaching: Callable[[], Attaching]
+    keys: Callable[[], Keys]
     has_store: Callable[[], bool]
     brief: Path | None
 
@@ -179,7 +181,7 @@ def build(
         open_desk=desk,
         open_attaching=attaching,
         pdf_text=_pdf_text,
-        review_url=page.url if web is None else no_page,
+        review_url=page.url if web is None else web.review_url,
         ehr=ehr,
         units=units,
         zone=settings.timezone,
@@ -202,6 +204,8 @@ def build(
         journal=journal,
         desk=desk,
         page=page,
+        attaching=attaching,
+        keys=keys,
         has_store=lambda: not in_memory and has_store(settings, os.environ),
         brief=brief,
     )

@@ -1,4 +1,4 @@
-"""Reads a small JSON document of an address that the operator set: bounded, and nothing else.
+"""Reads small JSON documents of addresses that the operator set: bounded, and nothing else.
 
 Neither redirects nor proxies, cookies or compression exist here, and no more is read than is
 allowed.
@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+from base64 import b64encode
+from collections.abc import Mapping
 from functools import cache
 from ssl import SSLContext
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote_plus, urlencode, urlsplit
 
 import httpx2
 from pydantic_core import from_json
@@ -21,6 +23,7 @@ from leyr_mcp.server.addresses import LOOPBACK
 LARGEST = 256 * 1024
 _WITHIN_S = 5.0
 _OK = 200
+_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
 # Without spaces, control characters and backslashes, on which readers of addresses disagree.
 _ADDRESS = re.compile(r"https?://[A-Za-z0-9._~:/%?&=+,;!$'()*\[\]-]{1,2000}")
 
@@ -57,11 +60,35 @@ async def fetch_json(url: str) -> dict[str, Any]:
     Raises:
         FetchError: It cannot be reached, is too large or too slow, or is no object.
     """
+    return await _asked("GET", url)
+
+
+async def post_form(
+    url: str, form: Mapping[str, str], user: tuple[str, str] | None = None
+) -> dict[str, Any]:
+    """Return the object that is answered to a form, sent as this user if one is given.
+
+    Raises:
+        FetchError: It cannot be reached, is too large or too slow, or is no object.
+    """
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    if user is not None:
+        # As RFC 6749 has it: both parts are encoded as in a form before they are joined.
+        name, secret = map(quote_plus, user)
+        headers["Authorization"] = f"Basic {b64encode(f'{name}:{secret}'.encode()).decode()}"
+    return await _asked("POST", url, headers, urlencode(form).encode())
+
+
+async def _asked(
+    method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes = b""
+) -> dict[str, Any]:
     if not is_safe(url):
         raise FetchError("the address is not https")
     try:
         async with asyncio.timeout(_WITHIN_S):
-            raw = await _read(url)
+            raw = await _read(
+                httpx2.Request(method, url, headers={**_HEADERS, **(headers or {})}, content=body)
+            )
     except TimeoutError:
         raise FetchError("no answer in time", away=True) from None
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as exc:
@@ -81,13 +108,12 @@ def _verified() -> SSLContext:
     return httpx2.create_ssl_context()
 
 
-async def _read(url: str) -> bytes:
-    secure = urlsplit(url).scheme == "https"
+async def _read(request: httpx2.Request) -> bytes:
+    secure = request.url.scheme == "https"
     http = httpx2.AsyncHTTPTransport(verify=_verified() if secure else False, trust_env=False)
-    headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
     found = bytearray()
     async with http:
-        response = await http.handle_async_request(httpx2.Request("GET", url, headers=headers))
+        response = await http.handle_async_request(request)
         try:
             if response.status_code != _OK:
                 raise FetchError(f"status {response.status_code}")

@@ -6,7 +6,7 @@ names are protocol errors; everything else is an answer of the boundary.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,7 @@ from mcp.types import (
 )
 
 from leyr_mcp.server import VERSION
-from leyr_mcp.server.boundary import ERROR_META, ToolContext, describe, refused, run
+from leyr_mcp.server.boundary import ERROR_META, ToolContext, describe, no_page, refused, run
 from leyr_mcp.server.errors import LeyrMcpError
 from leyr_mcp.server.filing.asking import Ask, Caller, Question, Tell
 from leyr_mcp.server.filing.audit import Who, local_user
@@ -175,15 +175,7 @@ class LeyrServer(MCPServer[Any]):
         user, role = self._user(), self._context.role
         found = who(context)
         if user is not None:
-            found = replace(
-                found,
-                subject=user.subject,
-                issuer=user.issuer,
-                name=user.name,
-                author=user.author_id,
-                tenant=user.tenant,
-                client=user.client,
-            )
+            found = found.signed_in(user)
             role = user.role or role
         return found if role is None else replace(found, role=role)
 
@@ -288,6 +280,7 @@ class Web:
     user: Callable[[], User | None]
     limits: Limits
     state_security: RequestStateSecurity | None = None
+    review_url: Callable[[str], Awaitable[str | None]] = no_page
 
     @asynccontextmanager
     async def admit(self, spec: ToolSpec, user: User) -> AsyncIterator[None]:

@@ -85,6 +85,8 @@ class Settings:
     allowed_origins: tuple[str, ...]
     auth_issuer: str
     auth_audience: str
+    page_client_id: str
+    page_client_secret: Secret
     state_keys: tuple[Secret, ...]
     users_file: Path | None
     read_only: bool
@@ -285,6 +287,19 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "HTTP: what tokens must be for. Unset: the public address with `/mcp`.",
         values.text_line,
+    ),
+    Setting(
+        "LEYR_MCP_PAGE_CLIENT_ID",
+        "",
+        "HTTP: the review page's client id at the issuer, which sends browsers back to "
+        "`/review/signed-in` below the public address. Without it there is no page.",
+        values.credential,
+    ),
+    Setting(
+        "LEYR_MCP_PAGE_CLIENT_SECRET",
+        "",
+        "HTTP: its secret, if it has one. Never shown or logged.",
+        values.secret,
     ),
     Setting(
         "LEYR_MCP_STATE_KEYS",

@@ -15,6 +15,8 @@ from mcp.server.transport_security import TransportSecuritySettings
 from leyr_mcp.server import VERSION, logs
 from leyr_mcp.server.addresses import LOOPBACK
 from leyr_mcp.server.app import App, build
+from leyr_mcp.server.boundary import no_page
+from leyr_mcp.server.cli.http_parts import has_page, parts_of
 from leyr_mcp.server.errors import ConfigError, LeyrMcpError
 from leyr_mcp.server.limits import Limits
 from leyr_mcp.server.protocol import Web
@@ -22,6 +24,7 @@ from leyr_mcp.server.settings import Settings, load
 from leyr_mcp.server.users import Users
 from leyr_mcp.server.web.issuer import Issuer
 from leyr_mcp.server.web.node import LARGEST, MCP, Access, Node, current_user
+from leyr_mcp.server.web.nodepage import PATH
 from leyr_mcp.server.web.signin import SignIn
 from leyr_mcp.tools.toolsets import Choice
 
@@ -66,6 +69,11 @@ def check(settings: Settings, at: Address) -> None:
         raise ConfigError("LEYR_MCP_PUBLIC_URL is missing: tokens are made for that address.")
     if settings.backend != "sandbox" and not settings.data_key.reveal():
         raise ConfigError("LEYR_MCP_DATA_KEY is missing: over HTTP no key is made by itself.")
+    page = settings.page_client_id or settings.page_client_secret.reveal()
+    if page and not (settings.page_client_id and settings.auth_issuer):
+        raise ConfigError(
+            "The review page needs LEYR_MCP_PAGE_CLIENT_ID and LEYR_MCP_AUTH_ISSUER, both."
+        )
     if settings.auth_issuer:
         return
     if settings.backend != "sandbox":
@@ -85,10 +93,16 @@ def make_node(settings: Settings, at: Address, choice: Choice | None = None) -> 
     """
     check(settings, at)
     keys = [key.reveal() for key in settings.state_keys]
+    public = settings.public_url or at.origin
+
+    async def page_url(draft_id: str) -> str:
+        return f"{public}{PATH}#{draft_id}"
+
     web = Web(
         user=current_user,
         limits=Limits(),
         state_security=RequestStateSecurity(keys=keys) if keys else None,
+        review_url=page_url if has_page(settings) else no_page,
     )
     app = build(settings, choice, web=web)
     hosts = sorted(_hosts(settings, at))
@@ -99,17 +113,24 @@ def make_node(settings: Settings, at: Address, choice: Choice | None = None) -> 
         max_request_body_size=LARGEST,
         transport_security=TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=origins),
     )
-    verifier = None
-    resource = (settings.public_url or at.origin) + MCP
-    if settings.auth_issuer:
-        verifier = SignIn(Issuer(settings.auth_issuer), settings.auth_audience or resource)
+    issuer = Issuer(settings.auth_issuer) if settings.auth_issuer else None
+    resource = public + MCP
+    verifier = SignIn(issuer, settings.auth_audience or resource) if issuer else None
+    users = Users(settings.users_file)
+    parts = parts_of(
+        app,
+        settings,
+        public=public,
+        hosts=hosts,
+        signed=(issuer, verifier, users) if issuer and verifier else None,
+    )
     access = Access(
         hosts=frozenset(hosts),
         origins=frozenset(origins),
         resource=resource,
         issuer=settings.auth_issuer or None,
         verifier=verifier,
-        users=Users(settings.users_file),
+        users=users,
     )
 
     async def ready() -> Mapping[str, Any]:
@@ -120,7 +141,7 @@ def make_node(settings: Settings, at: Address, choice: Choice | None = None) -> 
         if verifier is not None:
             await verifier.close()
 
-    return Node(library, access, ready=ready, close=close), app
+    return Node(library, access, ready=ready, close=close, parts=parts), app
 
 
 async def _ready(app: App) -> Mapping[str, Any]:

@@ -22,6 +22,7 @@ from leyr_mcp.server.storage.keys import Keys
 from leyr_mcp.server.storage.seal import Sealer
 from leyr_mcp.server.storage.store import AuditEntry, AuditRow, Kind, Store
 from leyr_mcp.server.text import short
+from leyr_mcp.server.users import User
 
 Event = Literal[
     "search",
@@ -133,6 +134,18 @@ class Who:
     network: str | None = None
     author: str | None = None
     tenant: str | None = None
+
+    def signed_in(self, user: User) -> Who:
+        """Return the same, as the user who signed in."""
+        return replace(
+            self,
+            subject=user.subject,
+            issuer=user.issuer,
+            name=user.name,
+            client=user.client,
+            author=user.author_id,
+            tenant=user.tenant,
+        )
 
     @lru_cache(maxsize=64)  # noqa: B019 - a value, and few of them, in call after call
     def fields(self) -> dict[str, Any]:

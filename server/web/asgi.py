@@ -21,12 +21,13 @@ from leyr_mcp.server.boundary import describe
 from leyr_mcp.server.errors import LeyrMcpError
 from leyr_mcp.server.files.kinds import MAX_BYTES
 from leyr_mcp.server.web.deciding import ACTIONS, Give, Review
-from leyr_mcp.server.web.page import page
+from leyr_mcp.server.web.page import CLOSED, page
 from leyr_mcp.server.web.seats import NotRecognisedError
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Headers = Mapping[str, str]
 
 LARGEST = 256 * 1024
 _BODY_WITHIN_S = 15.0
@@ -43,10 +44,10 @@ _ALWAYS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
-_CLOSED = "default-src 'none'; frame-ancestors 'none'"
 _STATUS = {
     "invalid_argument": 400,
     "not_found": 404,
+    "scope_missing": 403,
     "approval_void": 409,
     "file_type": 400,
     "file_too_large": 413,
@@ -69,92 +70,106 @@ class Response:
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    cookies: tuple[str, ...] = ()
 
 
-class _StopError(Exception):
-    """The request ends here."""
+class StopError(Exception):
+    """The request ends here, with an answer for the page's script."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, code: str = "refused") -> None:
         super().__init__(message)
-        self.response = _answer(status, {"error": {"code": "refused", "message": message}})
+        self.response = answer(status, {"error": {"code": code, "message": message}})
 
 
 class ReviewApp:
-    """The ASGI application of one page at one address."""
+    """The ASGI application of one page, below one path.
 
-    def __init__(self, review: Review, *, token: str, port: int) -> None:
+    `origins` are the page's own ones, by the Host with which each is asked; `review` tells whose
+    requests these are.
+    """
+
+    def __init__(
+        self, review: Callable[[Headers], Review], *, path: str, origins: Mapping[str, str]
+    ) -> None:
         self._review = review
-        self._path = f"/{token}/".encode()
-        self._hosts = (f"127.0.0.1:{port}", f"localhost:{port}")
+        self._path = path.encode()
+        self._origins = origins
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        headers = _headers(scope)
+        headers = headers_of(scope)
         try:
             response = await self._respond(scope, headers, receive)
-        except _StopError as stop:
+        except StopError as stop:
             response = stop.response
         except Exception as exc:  # noqa: BLE001 - the page is told of any failure
             response = _failed(exc, "request")
-        await _send(send, response, with_body=scope["method"] != "HEAD")
+        await respond(send, response, with_body=scope["method"] != "HEAD")
 
-    async def _respond(
-        self, scope: Message, headers: Mapping[str, str], receive: Receive
-    ) -> Response:
-        host = headers.get("host")
-        if host not in self._hosts:
-            raise _StopError(403, "This address does not belong to the page.")
+    async def _respond(self, scope: Message, headers: Headers, receive: Receive) -> Response:
+        own_origin = self._origins.get(headers.get("host", ""))
+        if own_origin is None:
+            raise StopError(403, "This address does not belong to the page.")
         path = str(scope["path"]).encode("utf-8", "surrogatepass")
         own, rest = path[: len(self._path)], path[len(self._path) :]
         if not hmac.compare_digest(own, self._path):
-            raise _StopError(404, "There is nothing here.")
+            raise StopError(404, "There is nothing here.")
         if not rest:
             return _document(scope, headers)
-        area, _, name = rest.decode("utf-8", "replace").partition("/")
-        if area != "api" or not (name in ACTIONS or name == FILE):
-            raise _StopError(404, "There is nothing here.")
-        if scope["method"] != "POST":
-            raise _StopError(405, "This is asked for by POST.")
-        await self._see_own(name, host, headers)
-        if name == FILE:
-            return await self._take(headers, receive)
-        return await self._call(name, await _body(headers, receive))
-
-    async def _see_own(self, name: str, host: str, headers: Mapping[str, str]) -> None:
-        """See that the request comes from the page itself."""
-        expected = _BYTES if name == FILE else _JSON
-        own = headers.get("origin") == f"http://{host}"
-        own = own and headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none")
-        if not own:
+        name = _name(rest.decode("utf-8", "replace"), scope["method"])
+        review = self._review(headers)
+        if not is_own(headers, own_origin):
             if name == FILE or ACTIONS[name].decides:
-                await self._review.refused("foreign_origin")
-            raise _StopError(403, "Only the page itself may ask this.")
+                await review.refused("foreign_origin")
+            raise StopError(403, "Only the page itself may ask this.")
+        expected = _BYTES if name == FILE else _JSON
         if headers.get("content-type") != expected:
-            raise _StopError(415, f"This is asked for as {expected}.")
+            raise StopError(415, f"This is asked for as {expected}.")
+        if name == FILE:
+            return await _take(review, headers, receive)
+        return await _call(review, name, await _body(headers, receive))
 
-    async def _call(self, name: str, body: bytes) -> Response:
-        asked = _object(body)
-        try:
-            return _answer(200, await self._review.call(name, asked))
-        except (LeyrMcpError, ValidationError) as exc:
-            return _failed(exc, name)
 
-    async def _take(self, headers: Mapping[str, str], receive: Receive) -> Response:
-        """Take a file; which draft it is for, and its name, stand in a header and in no address."""
-        asked = _object(unquote_to_bytes(headers.get(_FOR, "")))
-        upload = _Upload(receive)
-        try:
-            async with asyncio.timeout(_FILE_WITHIN_S):
-                response = _answer(200, await self._review.give(asked, upload))
-        except TimeoutError:
-            raise _StopError(408, "The request took too long.") from None
-        except (LeyrMcpError, ValidationError) as exc:
-            # A browser that still sends would not hear the answer.
-            await upload.rest()
-            return _failed(exc, FILE)
-        return response
+def _name(rest: str, method: str) -> str:
+    """Return what is asked for."""
+    area, _, name = rest.partition("/")
+    if area != "api" or not (name in ACTIONS or name == FILE):
+        raise StopError(404, "There is nothing here.")
+    if method != "POST":
+        raise StopError(405, "This is asked for by POST.")
+    return name
+
+
+def is_own(headers: Headers, origin: str) -> bool:
+    """Return whether a request comes from the page itself."""
+    site = headers.get("sec-fetch-site", "same-origin")
+    return headers.get("origin") == origin and site in ("same-origin", "none")
+
+
+async def _call(review: Review, name: str, body: bytes) -> Response:
+    asked = _object(body)
+    try:
+        return answer(200, await review.call(name, asked))
+    except (LeyrMcpError, ValidationError) as exc:
+        return _failed(exc, name)
+
+
+async def _take(review: Review, headers: Headers, receive: Receive) -> Response:
+    """Take a file; which draft it is for, and its name, stand in a header and in no address."""
+    asked = _object(unquote_to_bytes(headers.get(_FOR, "")))
+    upload = _Upload(receive)
+    try:
+        async with asyncio.timeout(_FILE_WITHIN_S):
+            response = answer(200, await review.give(asked, upload))
+    except TimeoutError:
+        raise StopError(408, "The request took too long.") from None
+    except (LeyrMcpError, ValidationError) as exc:
+        # A browser that still sends would not hear the answer.
+        await upload.rest()
+        return _failed(exc, FILE)
+    return response
 
 
 class _Upload:
@@ -169,7 +184,7 @@ class _Upload:
             message = await self._receive()
             if message["type"] != "http.request":
                 self._more = False
-                raise _StopError(400, "The request ended too early.")
+                raise StopError(400, "The request ended too early.")
             self._more = message.get("more_body", False)
             if body := message.get("body", b""):
                 yield body
@@ -177,7 +192,7 @@ class _Upload:
     async def rest(self) -> None:
         """Let the rest arrive, up to the largest file once more, and use none of it."""
         left = MAX_BYTES
-        with contextlib.suppress(TimeoutError, _StopError):
+        with contextlib.suppress(TimeoutError, StopError):
             async with asyncio.timeout(_BODY_WITHIN_S):
                 async for body in self:
                     left -= len(body)
@@ -189,19 +204,19 @@ def _object(raw: bytes) -> dict[str, Any]:
     try:
         asked = json.loads(raw)
     except (ValueError, RecursionError):
-        raise _StopError(400, "That is no JSON.") from None
+        raise StopError(400, "That is no JSON.") from None
     if not isinstance(asked, dict):
-        raise _StopError(400, "That is no JSON object.")
+        raise StopError(400, "That is no JSON object.")
     return asked
 
 
-def _document(scope: Message, headers: Mapping[str, str]) -> Response:
+def _document(scope: Message, headers: Headers) -> Response:
     """Return the page, which holds no data; a link to it may stand anywhere."""
     if scope["method"] not in ("GET", "HEAD"):
-        raise _StopError(405, "The page is asked for by GET.")
+        raise StopError(405, "The page is asked for by GET.")
     mode = headers.get("sec-fetch-mode", "navigate"), headers.get("sec-fetch-dest", "document")
     if mode != ("navigate", "document"):
-        raise _StopError(403, "The page is no part of another one.")
+        raise StopError(403, "The page is no part of another one.")
     shown = page()
     return Response(
         200,
@@ -210,7 +225,7 @@ def _document(scope: Message, headers: Mapping[str, str]) -> Response:
     )
 
 
-def _headers(scope: Message) -> dict[str, str]:
+def headers_of(scope: Message) -> Headers:
     """Return the headers; one that comes twice is taken for none of its values."""
     found = dict[str, str]()
     for name, value in scope["headers"]:
@@ -219,24 +234,24 @@ def _headers(scope: Message) -> dict[str, str]:
     return found
 
 
-async def _body(headers: Mapping[str, str], receive: Receive) -> bytes:
+async def _body(headers: Headers, receive: Receive) -> bytes:
     length = headers.get("content-length", "0")
     if not (length.isascii() and length.isdigit()) or int(length[:20]) > LARGEST:
-        raise _StopError(413, "That is too long to be sent from here.")
+        raise StopError(413, "That is too long to be sent from here.")
     found = bytearray()
     try:
         async with asyncio.timeout(_BODY_WITHIN_S):
             while True:
                 message = await receive()
                 if message["type"] != "http.request":
-                    raise _StopError(400, "The request ended too early.")
+                    raise StopError(400, "The request ended too early.")
                 found += message.get("body", b"")
                 if len(found) > LARGEST:
-                    raise _StopError(413, "That is too long to be sent from here.")
+                    raise StopError(413, "That is too long to be sent from here.")
                 if not message.get("more_body", False):
                     return bytes(found)
     except TimeoutError:
-        raise _StopError(408, "The request took too long.") from None
+        raise StopError(408, "The request took too long.") from None
 
 
 def _failed(exc: Exception, name: str) -> Response:
@@ -251,16 +266,19 @@ def _failed(exc: Exception, name: str) -> Response:
     if isinstance(exc, NotRecognisedError):
         status = 403
     told = {"code": failure.code, "message": failure.message, "field": failure.field}
-    return _answer(status, {"error": {**told, "ref": failure.ref}})
+    return answer(status, {"error": {**told, "ref": failure.ref}})
 
 
-def _answer(status: int, content: Mapping[str, Any]) -> Response:
-    headers = {"content-type": _JSON, "content-security-policy": _CLOSED}
+def answer(status: int, content: Mapping[str, Any]) -> Response:
+    """Return what a script of the page is answered."""
+    headers = {"content-type": _JSON, "content-security-policy": CLOSED}
     return Response(status, json.dumps(content).encode(), headers)
 
 
-async def _send(send: Send, response: Response, *, with_body: bool) -> None:
+async def respond(send: Send, response: Response, *, with_body: bool) -> None:
+    """Send it, with what every answer of the page says."""
     headers = {**_ALWAYS, **response.headers, "content-length": str(len(response.body))}
     listed = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    listed += [(b"set-cookie", cookie.encode("latin-1")) for cookie in response.cookies]
     await send({"type": "http.response.start", "status": response.status, "headers": listed})
     await send({"type": "http.response.body", "body": response.body if with_body else b""})

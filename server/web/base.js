@@ -14,6 +14,8 @@ const news = document.getElementById("news");
 const problem = document.getElementById("problem");
 const view = {
   ...{ turn: 0, mode: null, drafts: new Map(), timer: 0, over: false, inChat: false },
+  // Who signed in, where somebody does.
+  person: () => {},
   // Whether this place may decide on a draft, and what it says where it may not any more.
   ...{ decides: () => true, elsewhere: () => null },
 };
@@ -68,6 +70,13 @@ function setMode(answer) {
   const mode = document.getElementById("mode");
   mode.textContent = t("Sandbox: test data only");
   mode.hidden = !answer.sandbox;
+  view.person(answer);
+}
+
+// A way in beside what was typed, which stays where it is.
+function wayIn(error) {
+  if (error.code !== "signed_out") return null;
+  return el("a", { href: "sign-in", target: "_blank", rel: "noopener" }, t("Sign in again in a new tab"));
 }
 
 // A form whose button cannot be pressed twice, and which says what went wrong next to it.
@@ -89,7 +98,7 @@ function formOf(className, submit, ...children) {
       await submit(pressed);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      said.textContent = error.message;
+      said.replaceChildren(...[error.message, wayIn(error)].filter(Boolean).flatMap((part) => [part, " "]));
     } finally {
       busy = false;
       form.removeAttribute("aria-busy");
@@ -109,7 +118,7 @@ function field(label, input, hint = null) {
 function proof(hint) {
   if (!view.mode.passphrase) {
     const text = t("This is the sandbox with test data, so no passphrase is needed.");
-    const part = view.mode.sandbox && !view.inChat ? el("p", { class: "notice warn" }, text) : null;
+    const part = view.mode.sandbox && !view.mode.user && !view.inChat ? el("p", { class: "notice warn" }, text) : null;
     return { part, can: true, take: () => undefined };
   }
   if (!view.mode.approver) {

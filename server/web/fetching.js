@@ -13,7 +13,7 @@ const api = {
         headers,
         body,
         cache: "no-store",
-        credentials: "omit",
+        credentials: "same-origin",
         redirect: "error",
       });
       answer = await response.json();
@@ -27,6 +27,7 @@ const api = {
     }
     if (!response.ok) {
       const { code, message, ref } = answer.error;
+      if (code === "signed_out") throw new Problem(code, t("You are not signed in, or no longer."));
       throw new Problem(code, code === "internal" ? `${said(message)} (${ref})` : said(message));
     }
     return answer;

@@ -43,6 +43,15 @@ class _Known:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where people sign in, where a code becomes a token, and whether the answer says by whom."""
+
+    authorization: str
+    token: str
+    says_who: bool
+
+
 class Issuer:
     """One issuer; its documents are found by its name alone."""
 
@@ -60,6 +69,8 @@ class Issuer:
         self._asking: asyncio.Task[None] | None = None
         self._failed_at: float | None = None
         self._asked_for_a_key = float("-inf")
+        self._endpoints: Endpoints | None = None
+        self._endpoints_at = float("-inf")
 
     async def keys(self, kid: str | None) -> Sequence[Key]:
         """Return the keys; fetched anew if they are old, or if none of them has this id.
@@ -136,31 +147,59 @@ class Issuer:
         finally:
             self._asking = None
 
+    async def endpoints(self) -> Endpoints:
+        """Return where people sign in and codes become tokens; known for as long as keys are fresh.
+
+        Raises:
+            AwayError: It cannot be told now.
+        """
+        now = self._monotonic()
+        if self._endpoints is None or now - self._endpoints_at > FRESH_S:
+            try:
+                async with asyncio.timeout(_WITHIN_S):
+                    found = await self._document("authorization_endpoint", "token_endpoint")
+                self._endpoints = Endpoints(
+                    found["authorization_endpoint"],
+                    found["token_endpoint"],
+                    says_who=found.get("authorization_response_iss_parameter_supported") is True,
+                )
+            except (FetchError, TimeoutError) as exc:
+                _log.warning("sign-in: the issuer does not tell where people sign in: %s", exc)
+                raise AwayError from None
+            self._endpoints_at = now
+        return self._endpoints
+
     async def _address(self) -> str:
         """Return where the keys are.
 
         Raises:
             FetchError: No document of the issuer tells.
         """
+        address: str = (await self._document("jwks_uri"))["jwks_uri"]
+        return address
+
+    async def _document(self, *names: str) -> dict[str, Any]:
+        """Return the first document of this issuer in which these addresses stand."""
         said: FetchError | None = None
         for url in documents(self.name):
             try:
-                return self._told(await self._fetch(url))
+                return self._told(await self._fetch(url), names)
             except FetchError as exc:
                 if exc.away:
                     raise
                 said = said or exc
         raise said or FetchError("no document")
 
-    def _told(self, document: dict[str, Any]) -> str:
+    def _told(self, document: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
         if document.get("issuer") != self.name:
             raise FetchError("the document there is of another issuer")
-        address = document.get("jwks_uri")
         # Only an issuer on this machine may name an address on it.
         local = urlsplit(self.name).hostname in LOOPBACK
-        if not isinstance(address, str) or not is_safe(address, local=local):
-            raise FetchError("the document names no safe address of keys")
-        return address
+        for name in names:
+            address = document.get(name)
+            if not isinstance(address, str) or not is_safe(address, local=local):
+                raise FetchError(f"the document names no safe {name}")
+        return document
 
 
 def documents(issuer: str) -> list[str]:

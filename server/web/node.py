@@ -73,7 +73,7 @@ def current_user() -> User | None:
 
 
 class Node:
-    """The ASGI application."""
+    """The ASGI application; `parts` are others below a path, which see to their own callers."""
 
     def __init__(
         self,
@@ -82,7 +82,9 @@ class Node:
         *,
         ready: Callable[[], Awaitable[Mapping[str, Any]]],
         close: Callable[[], Awaitable[None]],
+        parts: Mapping[str, Application] | None = None,
     ) -> None:
+        self._parts = parts or {}
         self._mcp = AuthContextMiddleware(mcp)
         self._library = mcp
         self._access = access
@@ -118,24 +120,34 @@ class Node:
             await _json(send, 421, {"error": "This address is not one of this server's."})
         elif path in (METADATA, METADATA + MCP) and self._access.issuer:
             await _json(send, 200, self._metadata())
-        elif path != MCP:
-            await _json(send, 404, {"error": "There is nothing here."})
-        else:
+        elif path == MCP:
             await self._admit(scope, headers, receive, send)
+        elif part := next((self._parts[one] for one in self._parts if path.startswith(one)), None):
+            if await self._has_room(send):
+                async with self._counted():
+                    await part(scope, receive, send)
+        else:
+            await _json(send, 404, {"error": "There is nothing here."})
 
     async def _admit(self, scope: Message, headers: Headers, receive: Receive, send: Send) -> None:
         origin = headers.one("origin")
         if "origin" in headers and origin not in self._access.origins:
             return await _json(send, 403, {"error": "This page may not speak to this server."})
-        if self._under_way >= MOST_AT_ONCE:
-            busy = {"error": {"code": "busy", "message": "The server has more to do than it can."}}
-            return await _json(send, 503, busy, {"retry-after": "2"})
+        if not await self._has_room(send):
+            return None
         length = headers.one("content-length") or "0"
         if not (length.isascii() and length.isdigit()) or int(length[:20]) > LARGEST:
             return await _json(send, 413, {"error": "That is too long."})
         async with self._counted():
             await self._as_somebody(scope, receive, send)
         return None
+
+    async def _has_room(self, send: Send) -> bool:
+        if self._under_way < MOST_AT_ONCE:
+            return True
+        busy = {"error": {"code": "busy", "message": "The server has more to do than it can."}}
+        await _json(send, 503, busy, {"retry-after": "2"})
+        return False
 
     async def _as_somebody(self, scope: Message, receive: Receive, send: Send) -> None:
         verifier = self._access.verifier

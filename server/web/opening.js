@@ -2,6 +2,7 @@
 
 async function openPatient(turn, wanted) {
   const queue = await api.ask("queue");
+  if (turn === view.turn) setMode(queue);
   const group = queue.patients.find((one) => one.drafts.some((draft) => draft.draft_id === wanted));
   const ids = group ? group.drafts.map((draft) => draft.draft_id) : [wanted];
   const answer = await api.ask("drafts", { draft_ids: ids });
@@ -19,6 +20,52 @@ function nothingLeft() {
   return el("p", { class: "row" }, el("span", {}, text), el("a", { href: "#" }, t("All drafts")));
 }
 
+// What a sign-in came to that came to nothing, as the server names it in the address.
+const problems = () => ({
+  not_begun: t("This sign-in was not begun in this browser, or too long ago."),
+  other_issuer: t("Somebody else than your sign-in answered."),
+  not_finished: t("The sign-in was not finished there."),
+  not_believed: t("What your sign-in answered cannot be believed."),
+  too_much: t("Your sign-in says more of you than a browser can keep."),
+  away: t("Your sign-in cannot be reached now. Try again soon."),
+});
+
+function signedOut(wanted) {
+  clearTimeout(view.timer);
+  view.drafts.clear();
+  document.getElementById("person").hidden = true;
+  const trouble = problems()[new URLSearchParams(location.search).get("problem")];
+  const way = wanted ? `sign-in?draft=${encodeURIComponent(wanted)}` : "sign-in";
+  const text = t("Sign in to see the drafts that wait for you.");
+  show(
+    el(
+      "div",
+      { class: "sheet empty" },
+      trouble && el("p", { class: "notice bad", role: "alert" }, trouble),
+      el("p", {}, text),
+      el("p", {}, el("a", { class: "button main", href: way }, t("Sign in"))),
+    ),
+  );
+  tell(text);
+}
+
+async function signOut() {
+  try {
+    await api.ask("sign-out");
+    location.replace("./");
+  } catch (error) {
+    fail(error);
+  }
+}
+
+view.person = (answer) => {
+  const person = document.getElementById("person");
+  person.hidden = !answer.user;
+  if (!answer.user) return;
+  const out = el("button", { type: "button", onclick: signOut }, t("Sign out"));
+  person.replaceChildren(el("span", {}, t("Signed in: {name}", { name: answer.user })), out);
+};
+
 async function route() {
   const turn = (view.turn += 1);
   clearTimeout(view.timer);
@@ -29,6 +76,7 @@ async function route() {
     else await openQueue(turn);
   } catch (error) {
     if (turn !== view.turn) return;
+    if (error.code === "signed_out") return signedOut(wanted);
     show(el("p", {}, el("a", { href: "#" }, t("All drafts"))));
     fail(error);
   }

@@ -18,6 +18,8 @@ from importlib import resources
 
 _PACKAGE = "leyr_mcp.server.web"
 LANGUAGES = ("sv", "nb")
+# The policy of what is no document.
+CLOSED = "default-src 'none'; frame-ancestors 'none'"
 # One script in several files; each may use what stands in any other of its document.
 _SHARED = ("patient.js", "editing.js", "deciding.js", "following.js")
 PAGE_SCRIPTS = (

@@ -12,6 +12,7 @@ from leyr_mcp.server.filing.audit import Who, local_user
 from leyr_mcp.server.filing.entries import Entry, Person
 from leyr_mcp.server.filing.passphrase import Passphrase, Refused
 from leyr_mcp.server.filing.tickets import Ticket
+from leyr_mcp.server.users import User
 
 PAGE = "review page"
 
@@ -109,6 +110,48 @@ class PageSeat:
 
     def _named(self, name: str) -> Person:
         return Person(name=name, channel=PAGE, who=dataclasses.replace(self.who, name=name))
+
+
+class NodeSeat:
+    """At the page of a node: whoever signed in, and what their scopes let them do."""
+
+    channel = PAGE
+
+    def __init__(self, user: User, *, sandbox: bool) -> None:
+        self._user = user
+        self._sandbox = sandbox
+        self.who = Who(subject=user.subject, role=user.role).signed_in(user)
+        self.owner: Who | None = self.who
+
+    async def mode(self) -> dict[str, Any]:
+        """Return who signed in; no passphrase is asked for."""
+        name = self._user.name or self._user.subject
+        return {"sandbox": self._sandbox, "passphrase": False, "approver": None, "user": name}
+
+    async def person(self, phrase: str | None) -> Person:  # noqa: ARG002 - the sign-in is the proof
+        """Return who signed in, if they may approve.
+
+        Raises:
+            LeyrMcpError: They may not.
+        """
+        return self._may("ehr.file")
+
+    def anyone(self) -> Person:
+        """Return who signed in, if they may draft.
+
+        Raises:
+            LeyrMcpError: They may not.
+        """
+        return self._may("ehr.draft")
+
+    def fits(self, entry: Entry) -> bool:  # noqa: ARG002 - each request names its version
+        """Return True."""
+        return True
+
+    def _may(self, scope: str) -> Person:
+        if not self._user.may(scope):
+            raise LeyrMcpError(f"Your sign-in lacks {scope}.", code="scope_missing")
+        return Person(name=self._user.name or self._user.subject, channel=PAGE, who=self.who)
 
 
 class PanelSeat:

@@ -148,7 +148,12 @@ class ReviewPage:
                 return
             sock = _socket(_ADDRESS, port)
             self._port = sock.getsockname()[1]
-            app = ReviewApp(self._review, token=self._token, port=self._port)
+            hosts = (f"{_ADDRESS}:{self._port}", f"localhost:{self._port}")
+            app = ReviewApp(
+                lambda _headers: self._review,
+                path=f"/{self._token}/",
+                origins={host: f"http://{host}" for host in hosts},
+            )
             self._listener = await Listener.on(sock, app)
 
     async def close(self) -> None:

@@ -13,6 +13,7 @@ from leyr_mcp.server.web.issuer import Issuer
 from leyr_mcp.server.web.tokens import (
     TokenError,
     check_claims,
+    check_id,
     check_signature,
     client_of,
     parse,
@@ -29,7 +30,7 @@ class SignIn(TokenVerifier):
         self, issuer: Issuer, audience: str, *, clock: Callable[[], float] = time.time
     ) -> None:
         self._issuer = issuer
-        self._audience = audience
+        self.audience = audience
         self._clock = clock
 
     async def verify_token(self, token: str) -> AccessToken | None:
@@ -49,10 +50,28 @@ class SignIn(TokenVerifier):
             client_id=client,
             scopes=scopes_of(claims),
             expires_at=int(claims["exp"]),
-            resource=self._audience,
+            resource=self.audience,
             subject=claims["sub"],
             claims=dict(claims),
         )
+
+    async def person(self, token: str, *, client: str, nonce: str) -> str:
+        """Return whom an id token names, which answers what this client asked.
+
+        Raises:
+            TokenError: It is not to be believed.
+            AwayError: It cannot be told now.
+        """
+        parsed = parse(token)
+        check_signature(parsed, await self._issuer.keys(parsed.kid))
+        check_id(
+            parsed.claims,
+            issuer=self._issuer.name,
+            client=client,
+            nonce=nonce,
+            now_s=self._clock(),
+        )
+        return str(parsed.claims["sub"])
 
     async def close(self) -> None:
         """End what is still asked of the issuer."""
@@ -64,7 +83,7 @@ class SignIn(TokenVerifier):
         check_claims(
             parsed.claims,
             issuer=self._issuer.name,
-            audience=self._audience,
+            audience=self.audience,
             now_s=self._clock(),
         )
         return parsed.claims

@@ -7,6 +7,7 @@ token can choose how it is checked.
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -114,6 +115,29 @@ def check_claims(claims: Mapping[str, Any], *, issuer: str, audience: str, now_s
     if any(name in claims for name in _NOT_OURS):
         raise TokenError("it is not for being sent as it is")
     _check_times(claims, now_s)
+
+
+def check_id(
+    claims: Mapping[str, Any], *, issuer: str, client: str, nonce: str, now_s: float
+) -> None:
+    """See that an id token is of this issuer, for this client, and answers this very question.
+
+    Raises:
+        TokenError: It is not.
+    """
+    if claims.get("iss") != issuer:
+        raise TokenError("it is of another issuer")
+    meant = claims.get("aud")
+    if meant not in (client, [client]):
+        raise TokenError("it is for another client")
+    told = claims.get("nonce")
+    if not isinstance(told, str) or not hmac.compare_digest(told.encode(), nonce.encode()):
+        raise TokenError("it answers another question")
+    if not _is_name(claims.get("sub")):
+        raise TokenError("it names nobody")
+    ends = _time(claims, "exp")
+    if ends is None or now_s >= ends:
+        raise TokenError("it has expired")
 
 
 def _is_name(value: object) -> bool:

@@ -48,7 +48,8 @@ def test_the_registry_is_told_every_setting_and_which_are_secret() -> None:
     assert list(told) == [setting.name for setting in SETTINGS]
     secret = {name for name, hidden in told.items() if hidden}
     cobalt = {f"COBALT_{name}" for name in ("CLIENT_SECRET", "ACCESS_TOKEN", "WEBHOOK_SECRET")}
-    local = {f"LEYR_MCP_{name}" for name in ("DATA_KEY", "DATABASE_URL", "STATE_KEYS")}
+    own = ("DATA_KEY", "DATABASE_URL", "PAGE_CLIENT_SECRET", "STATE_KEYS")
+    local = {f"LEYR_MCP_{name}" for name in own}
     assert secret == {"LEYR_CLIENT_SECRET", *local, *cobalt}
 
 

@@ -1,5 +1,6 @@
 // An OpenID provider on loopback that gives tokens to programs: node provider.mjs RESOURCE SECRET [CLIENT...]
 //
+// A CLIENT with an address, NAME=https://..., is one through which people sign in with a browser, under any name.
 // A client is called like the algorithm that signs its tokens; "long" gets them for two hours, "opaque" such that
 // cannot be read. Prints its issuer, and a line for each SIGHUP, on which all of its keys are other ones.
 import { generateKeyPairSync, randomUUID } from "node:crypto";
@@ -30,14 +31,17 @@ function keys() {
 }
 
 function provider(issuer) {
-  const clients = [...Object.keys(KINDS), "long", "opaque", ...more].map((name) => ({
-    client_id: name,
-    client_secret: secret,
-    grant_types: ["client_credentials"],
-    redirect_uris: [],
-    response_types: [],
-    token_endpoint_auth_method: "client_secret_basic",
-  }));
+  const clients = [...Object.keys(KINDS), "long", "opaque", ...more].map((given) => {
+    const [name, back] = given.split("=");
+    return {
+      client_id: name,
+      client_secret: secret,
+      grant_types: [back ? "authorization_code" : "client_credentials"],
+      redirect_uris: back ? [back] : [],
+      response_types: back ? ["code"] : [],
+      token_endpoint_auth_method: "client_secret_basic",
+    };
+  });
   const getResourceServerInfo = (ctx, asked, client) => ({
     scope: SCOPES,
     audience: asked,
@@ -48,12 +52,12 @@ function provider(issuer) {
   return new Provider(issuer, {
     clients,
     jwks: { keys: keys() },
-    scopes: SCOPES.split(" "),
+    scopes: ["openid", ...SCOPES.split(" ")],
     extraTokenClaims: () => ({ leyr_author_id: "1021" }),
     ttl: { ClientCredentials: (ctx, token) => token.resourceServer?.accessTokenTTL ?? HOUR },
     features: {
       clientCredentials: { enabled: true },
-      devInteractions: { enabled: false },
+      devInteractions: { enabled: more.some((given) => given.includes("=")) },
       resourceIndicators: { enabled: true, defaultResource: () => resource, getResourceServerInfo },
     },
   }).callback();

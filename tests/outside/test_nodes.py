@@ -156,7 +156,7 @@ async def _settled(at: Site) -> dict[str, Draft]:
     """Return all drafts once no worker moves them any more."""
     async with at.store() as store, asyncio.timeout(_SETTLED_S):
         while True:
-            drafts = await store.drafts()
+            drafts = await store.drafts(limit=100_000)
             if not any(draft.state in ("approved", "sending", "unknown") for draft in drafts):
                 return {draft.id: draft for draft in drafts}
             await asyncio.sleep(0.5)

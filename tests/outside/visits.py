@@ -209,6 +209,7 @@ async def _decided(client: Client, seen: Visit, chance: random.Random) -> None:
     assert not result.get("isError"), result
     for one in result["structuredContent"]["results"]:
         assert one["status"] not in _WAITING, one
+        assert one["draft_id"] in seen.said, one
 
 
 async def _seen_through(client: Client, draft_id: str, *, said: bool) -> str:

@@ -30,7 +30,7 @@ LISTS = ("LEYR_MCP_TOOLSETS", "LEYR_MCP_ALLOWED_HOSTS", "LEYR_MCP_ALLOWED_ORIGIN
 SECRETS = (
     *("LEYR_CLIENT_SECRET", "LEYR_MCP_DATA_KEY", "COBALT_CLIENT_SECRET"),
     *("COBALT_ACCESS_TOKEN", "COBALT_WEBHOOK_SECRET", "LEYR_MCP_STATE_KEYS"),
-    "LEYR_MCP_DATABASE_URL",
+    *("LEYR_MCP_DATABASE_URL", "LEYR_MCP_PAGE_CLIENT_SECRET"),
 )
 PARTS = ("name", "given", "field", "value")
 GOOD: list[tuple[str, str, str, Any]] = [
@@ -44,6 +44,7 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("LEYR_BASE_URL", "http://[::1]:8260/api", "base_url", "http://[::1]:8260/api"),
     ("LEYR_BASE_URL", "http://localhost/api", "base_url", "http://localhost/api"),
     ("LEYR_CLIENT_ID", "client\n", "client_id", "client"),
+    ("LEYR_MCP_PAGE_CLIENT_ID", "page\n", "page_client_id", "page"),
     ("LEYR_MCP_NODE_NAME", " node-1.a ", "node_name", "node-1.a"),
     ("LEYR_EMR", "takecare", "emr", "takecare"),
     ("LEYR_CARE_UNIT_ID", "L0_1", "care_unit_id", "L0_1"),
@@ -133,6 +134,8 @@ BAD = {
         "postgresql://user:canary@localhost,db.example.org/db?sslmode=prefer",
         "postgresql://user:canary@localhost/db?host=db.example.org&sslmode=allow",
     ],
+    "LEYR_MCP_PAGE_CLIENT_ID": ["canary canary", "canäry"],
+    "LEYR_MCP_PAGE_CLIENT_SECRET": ["canary canary", "canäry"],
     "LEYR_MCP_NODE_NAME": ["canary/x", "canary x", ".."],
     "LEYR_EMR": ["canary/../x", "canary canary", "..", "canary?x", "canary" * 30],
     "LEYR_CARE_UNIT_ID": ["canary/x", "..", ".", "canary%2e"],
@@ -212,6 +215,8 @@ def test_without_any_setting_the_sandbox_runs() -> None:
         allowed_origins=(),
         auth_issuer="",
         auth_audience="",
+        page_client_id="",
+        page_client_secret=settings.page_client_secret,
         state_keys=(),
         users_file=None,
         read_only=False,

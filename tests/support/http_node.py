@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import secrets
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
 from mcp import Client
@@ -67,11 +70,13 @@ async def served(app: Any, port: int) -> AsyncIterator[None]:
 
 @dataclass
 class Id:
-    """The issuer: its documents, and tokens in its name."""
+    """The issuer: its documents, tokens in its name, and people who sign in with a browser."""
 
     origin: str
     port: int
     keys: list[dict[str, Any]]
+    codes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    says_who: bool = True
 
     async def __call__(
         self,
@@ -81,11 +86,60 @@ class Id:
     ) -> None:
         if scope["type"] != "http":
             return
-        document = {"issuer": self.origin, "jwks_uri": f"{self.origin}/keys"}
-        found = {"keys": self.keys} if scope["path"] == "/keys" else document
-        head = {"type": "http.response.start", "status": 200, "headers": []}
+        status, found = 200, {
+            "issuer": self.origin,
+            "jwks_uri": f"{self.origin}/keys",
+            "authorization_endpoint": f"{self.origin}/authorize",
+            "token_endpoint": f"{self.origin}/token",
+            "authorization_response_iss_parameter_supported": self.says_who,
+        }  # fmt: skip
+        if scope["path"] == "/keys":
+            found = {"keys": self.keys}
+        elif scope["path"] == "/token":
+            body = (await receive())["body"].decode()
+            status, found = self._redeemed(dict(parse_qsl(body)), dict(scope["headers"]))
+        head = {"type": "http.response.start", "status": status, "headers": []}
         await send(head)
         await send({"type": "http.response.body", "body": json.dumps(found).encode()})
+
+    def signed_in(self, address: str, **changes: Any) -> dict[str, str]:
+        """Return what the browser of somebody who signed in there brings back.
+
+        `changes` are of the tokens: those that begin with `id_` of the id token.
+        """
+        at = urlsplit(address)
+        asked = dict(parse_qsl(at.query))
+        assert f"{at.scheme}://{at.netloc}{at.path}" == f"{self.origin}/authorize"
+        assert asked["response_type"] == "code"
+        assert asked["code_challenge_method"] == "S256"
+        code = secrets.token_urlsafe(8)
+        self.codes[code] = {"asked": asked, "changes": changes}
+        return {"code": code, "state": asked["state"], "iss": self.origin}
+
+    def _redeemed(
+        self, form: dict[str, str], headers: dict[bytes, bytes]
+    ) -> tuple[int, dict[str, Any]]:
+        known = self.codes.pop(form.get("code", ""), None)
+        if known is None:
+            return 400, {"error": "invalid_grant"}
+        asked, changes = known["asked"], known["changes"]
+        digest = sha256(form["code_verifier"].encode()).digest()
+        proven = base64.urlsafe_b64encode(digest).decode().rstrip("=") == asked["code_challenge"]
+        basic = base64.b64encode(b"page:secret").decode()
+        known_client = headers.get(b"authorization") == f"Basic {basic}".encode()
+        same = form["redirect_uri"] == asked["redirect_uri"]
+        if not (proven and known_client and same and form["resource"] == asked["resource"]):
+            return 400, {"error": "invalid_grant"}
+        own = {k.removeprefix("id_"): v for k, v in changes.items() if k.startswith("id_")}
+        access = {k: v for k, v in changes.items() if not k.startswith("id_")}
+        person = {"aud": asked["client_id"], "nonce": asked["nonce"], "scope": None}
+        person["sub"] = access.get("sub", "dr-ek")
+        made = {"client_id": asked["client_id"], "scope": asked["scope"], **access}
+        return 200, {
+            "token_type": "Bearer",
+            "access_token": self.token(**made),
+            "id_token": self.token(**{**person, **own}),
+        }
 
     def token(self, **changes: Any) -> str:
         """Return a token that is good now, with changes."""
@@ -144,9 +198,9 @@ class Http:
 
 
 @asynccontextmanager
-async def http_node(tmp_path: Path, **settings: str) -> AsyncIterator[Http]:
+async def http_node(tmp_path: Path, *, port: int | str = 0, **settings: str) -> AsyncIterator[Http]:
     """Serve a node over the sandbox behind a sign-in."""
-    port, id_port = free_port(), free_port()
+    port, id_port = int(port) or free_port(), free_port()
     issuer = Id(f"http://127.0.0.1:{id_port}", id_port, [jwk()])
     environ = {
         "LEYR_MCP_STATE_DIR": str(tmp_path / "state"),
