@@ -8,6 +8,7 @@ import hmac
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -18,6 +19,7 @@ from leyr_mcp.server.values import Secret
 from leyr_mcp.server.web import webhooks
 from leyr_mcp.server.web.serving import Listener
 from leyr_mcp.server.web.webhooks import LARGEST, PATH, WebhookApp
+from tests.support.http_node import http_node
 
 NEW, OLD = "whsec_new_canary", "whsec_old_canary"
 EVENT = {
@@ -246,3 +248,16 @@ async def test_what_cannot_be_stored_in_time_is_asked_for_again(
         notices.wrong, notices.slow_s = wrong, slow_s
         answer = await send(client)
         assert (answer.status_code, answer.json()) == (503, {"received": False})
+
+
+async def test_a_node_receives_them_too(tmp_path: Path) -> None:
+    cobalt = {"LEYR_EMR": "cobalt", "COBALT_WEBHOOK_SECRET": NEW}
+    async with http_node(tmp_path, **cobalt) as at, at.http(None) as client:
+        own = {"webhook-id": "evt_1", "cobalt-verification": sign(BODY)}
+        told = [await client.post(PATH, content=BODY, headers=own) for _ in range(2)]
+        assert [(one.status_code, one.json()["new"]) for one in told] == [(200, True), (200, False)]
+        own["cobalt-verification"] = sign(BODY, "another")
+        assert (await client.post(PATH, content=BODY, headers=own)).status_code == 401
+        assert (await client.post(f"{PATH}/more", content=BODY)).status_code == 404
+    async with http_node(tmp_path / "other") as at, at.http(None) as client:
+        assert (await client.post(PATH, content=BODY)).status_code == 404
