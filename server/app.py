@@ -40,8 +40,9 @@ from leyr_mcp.tools.toolsets import Choice, choose
 if TYPE_CHECKING:
     from leyr_mcp.server.files.staging import Staging
     from leyr_mcp.server.filing.attaching import Attaching
-    from leyr_mcp.server.filing.audit import AuditTrail
+    from leyr_mcp.server.filing.audit import AuditTrail, Who
     from leyr_mcp.server.filing.desk import Desk
+    from leyr_mcp.server.filing.entries import Entry
     from leyr_mcp.server.filing.worker import Worker
     from leyr_mcp.server.web.panel import Panel
     from leyr_mcp.server.web.serving import ReviewPage
@@ -162,13 +163,12 @@ def build(
     Raises:
         ConfigError: The settings contradict each other or name what does not exist.
     """
-    folder = None if in_memory else _state_folder(settings.state_dir)
+    folder, brief = _folders(settings, in_memory=in_memory)
     _see(settings)
     sandbox = _sandbox(settings, folder, clock)
     ehr = _record(settings, sandbox, clock)
     journal = _make_journal(settings, clock, in_memory=in_memory)
     units = Units(ehr, default=_default_unit(settings))
-    brief = Path(gettempdir(), f"leyr-mcp-{secrets.token_hex(16)}") if in_memory else None
     keys = cache(lambda: Keys(secrets.token_bytes(32)) if in_memory else _keys(settings))
     desk = LazyDesk(lambda: _make_desk(settings, journal, ehr, units, clock, brief, keys))
     attaching = cache(lambda: _make_attaching(settings, desk(), folder, clock))
@@ -182,6 +182,7 @@ def build(
         open_attaching=attaching,
         pdf_text=_pdf_text,
         review_url=page.url if web is None else web.review_url,
+        upload_link=_upload_link(web, keys, clock),
         ehr=ehr,
         units=units,
         zone=settings.timezone,
@@ -209,6 +210,13 @@ def build(
         has_store=lambda: not in_memory and has_store(settings, os.environ),
         brief=brief,
     )
+
+
+def _folders(settings: Settings, *, in_memory: bool) -> tuple[Path | None, Path | None]:
+    """Return the folder of what lasts, or else one that is deleted at the end."""
+    if in_memory:
+        return None, Path(gettempdir(), f"leyr-mcp-{secrets.token_hex(16)}")
+    return _state_folder(settings.state_dir), None
 
 
 def _make_journal(settings: Settings, clock: Callable[[], datetime], *, in_memory: bool) -> Journal:
@@ -279,6 +287,17 @@ def _make_page(
     seat = PageSeat(passphrase, sandbox=settings.backend == "sandbox")
     review = Review(desk, journal, seat, open_attaching=attaching, zone=settings.timezone)
     return ReviewPage(review)
+
+
+def _upload_link(
+    web: Web | None, keys: Callable[[], Keys], clock: Callable[[], datetime]
+) -> Callable[[Entry, Who], tuple[str, datetime]] | None:
+    """Return what makes links for uploads, where programs can reach the server with them."""
+    if web is None:
+        return None
+    from leyr_mcp.server.web.uploads import Links  # noqa: PLC0415 - a node alone needs it
+
+    return Links(keys, web.base, clock=clock).make
 
 
 def _make_panel(

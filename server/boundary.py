@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from leyr_mcp.server.filing.asking import Caller
     from leyr_mcp.server.filing.attaching import Attaching
     from leyr_mcp.server.filing.desk import Desk
+    from leyr_mcp.server.filing.entries import Entry
 
 ERROR_META = "leyr-mcp/error"
 MODE_META = "leyr-mcp/mode"
@@ -90,6 +91,7 @@ class ToolContext:
         open_attaching: The same for what makes documents.
         pdf_text: The text of a PDF; None where that cannot be told.
         review_url: The address at which a person reviews a draft, if there is a page.
+        upload_link: Makes a link by which a program brings a draft's file; None where none can.
         caller: Who calls, and how the person there is asked; set for each call.
         role: What the operator set, which takes some content away.
     """
@@ -106,6 +108,7 @@ class ToolContext:
     open_attaching: Callable[[], Attaching] | None = None
     pdf_text: Callable[[bytes], Awaitable[str | None]] = no_text
     review_url: Callable[[str], Awaitable[str | None]] = no_page
+    upload_link: Callable[[Entry, Who], tuple[str, datetime]] | None = None
     caller: Caller | None = None
     role: str | None = None
 

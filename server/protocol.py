@@ -281,6 +281,7 @@ class Web:
     limits: Limits
     state_security: RequestStateSecurity | None = None
     review_url: Callable[[str], Awaitable[str | None]] = no_page
+    base: str = ""
 
     @asynccontextmanager
     async def admit(self, spec: ToolSpec, user: User) -> AsyncIterator[None]:

@@ -20,6 +20,11 @@ from leyr_mcp.server.errors import ConfigError
 Scope = Literal["ehr.read", "ehr.draft", "ehr.file", "ehr.file.unattended"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 Role = Literal["front-desk", "scribe"]
+# The kinds of drafts that do not exist for a role.
+UNSEEN: Mapping[str, frozenset[str]] = {
+    "front-desk": frozenset({"note", "document"}),
+    "scribe": frozenset({"patient"}),
+}
 _log = logging.getLogger("leyr_mcp.users")
 _CAP = 200
 _LARGEST = 4 * 1024 * 1024

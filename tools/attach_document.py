@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, NotRequired
 
 from pydantic import Field, WithJsonSchema
@@ -10,6 +11,7 @@ from leyr_mcp.server.boundary import Arguments, Reply, ToolContext
 from leyr_mcp.server.errors import InputError
 from leyr_mcp.server.filing.entries import Proposal, Source
 from leyr_mcp.server.filing.payloads import DocumentItem
+from leyr_mcp.server.times import iso
 from leyr_mcp.tools.params import (
     CareUnitId,
     DraftId,
@@ -35,12 +37,17 @@ from leyr_mcp.tools.spec import WRITES, ToolSpec
 _TITLE_CAP = 200
 _TYPE_CAP = 100
 _MOST = 200_000
+_UPLOAD = (
+    "Or a program that has the file brings it, once, by PUT with its Content-Type to {url} "
+    "(until {until})"
+)
 
 
 class Answer(FilingResult):
     """What became of the draft, and what its file is."""
 
     file: NotRequired[Annotated[FileEntry, WithJsonSchema({"type": "object"})]]
+    upload: NotRequired[Annotated[Mapping[str, str], WithJsonSchema({"type": "object"})]]
 
 
 class Input(Arguments):
@@ -82,6 +89,10 @@ async def handle(context: ToolContext, args: Input) -> Reply:
     if file := file_of(entry):
         data["file"] = file
         told.insert(1, f"{file['format']}, {file['size']} bytes, SHA-256 {file['sha256']}")
+    if entry.draft.state == "awaiting_file" and context.upload_link is not None:
+        url, until = context.upload_link(entry, context.who)
+        data["upload"] = {"url": url, "expires_at": iso(until, context.zone)}
+        told.insert(-1, _UPLOAD.format(url=url, until=data["upload"]["expires_at"]))
     return Reply(data, "\n".join(told), about=about([entry]))
 
 

@@ -23,6 +23,7 @@ from leyr_mcp.server.filing.reasons import REASONS, SIGN_IN, reason_of
 from leyr_mcp.server.storage.store import OPEN, Kind, State
 from leyr_mcp.server.text import short
 from leyr_mcp.server.times import iso
+from leyr_mcp.server.users import UNSEEN
 
 _KEPT = timedelta(days=30)
 
@@ -112,15 +113,11 @@ _DIFFERENCES = {
     "comment": "the comment",
     "name": "the name",
 }
-_UNSEEN: dict[str, frozenset[Kind]] = {
-    "front-desk": frozenset({"note", "document"}),
-    "scribe": frozenset({"patient"}),
-}
 
 
 def visible(context: ToolContext) -> tuple[Kind, ...]:
     """Return the kinds of drafts that exist for the role of this server."""
-    return tuple(kind for kind in get_args(Kind) if kind not in _UNSEEN.get(context.role or "", ()))
+    return tuple(kind for kind in get_args(Kind) if kind not in UNSEEN.get(context.role or "", ()))
 
 
 async def own(context: ToolContext, draft_id: str, *, field: str = "draft_id") -> Entry:

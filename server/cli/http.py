@@ -69,6 +69,10 @@ def check(settings: Settings, at: Address) -> None:
         raise ConfigError("LEYR_MCP_PUBLIC_URL is missing: tokens are made for that address.")
     if settings.backend != "sandbox" and not settings.data_key.reveal():
         raise ConfigError("LEYR_MCP_DATA_KEY is missing: over HTTP no key is made by itself.")
+    if settings.roots:
+        raise ConfigError(
+            "LEYR_MCP_ROOTS is for one user on their own machine: over HTTP files are uploaded."
+        )
     page = settings.page_client_id or settings.page_client_secret.reveal()
     if page and not (settings.page_client_id and settings.auth_issuer):
         raise ConfigError(
@@ -103,6 +107,7 @@ def make_node(settings: Settings, at: Address, choice: Choice | None = None) -> 
         limits=Limits(),
         state_security=RequestStateSecurity(keys=keys) if keys else None,
         review_url=page_url if has_page(settings) else no_page,
+        base=public,
     )
     app = build(settings, choice, web=web)
     hosts = sorted(_hosts(settings, at))

@@ -1,4 +1,4 @@
-"""What a node serves besides MCP: the review page, and the receiver of webhooks."""
+"""What a node serves besides MCP: the review page, uploads, and the receiver of webhooks."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from leyr_mcp.server.web.node import Application
 from leyr_mcp.server.web.nodepage import PATH, NodePage
 from leyr_mcp.server.web.seats import NodeSeat, PageSeat, Seat
 from leyr_mcp.server.web.signin import SignIn
+from leyr_mcp.server.web.uploads import PATH as UPLOADS
+from leyr_mcp.server.web.uploads import Links, Uploads
 from leyr_mcp.server.web.webhooks import PATH as WEBHOOKS
 from leyr_mcp.server.web.webhooks import WebhookApp
 
@@ -44,6 +46,8 @@ def parts_of(
         found[PATH] = ReviewApp(lambda _: review, path=PATH, origins=origins)
     elif settings.page_client_id:
         found[PATH] = _behind_sign_in(app, settings, public, *signed)
+    links = Links(app.keys, public, clock=utc_now)
+    found[UPLOADS] = Uploads(links, app.desk, app.attaching)
     if settings.cobalt_webhook_secret and settings.through_cobalt:
 
         async def noticed(event_id: str, jobs: Sequence[str]) -> bool:

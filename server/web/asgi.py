@@ -11,7 +11,7 @@ import contextlib
 import hmac
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -31,7 +31,7 @@ Headers = Mapping[str, str]
 
 LARGEST = 256 * 1024
 _BODY_WITHIN_S = 15.0
-_FILE_WITHIN_S = 120.0
+FILE_WITHIN_S = 120.0
 _JSON = "application/json"
 _BYTES = "application/octet-stream"
 _FOR = "x-file-for"
@@ -76,9 +76,14 @@ class Response:
 class StopError(Exception):
     """The request ends here, with an answer for the page's script."""
 
-    def __init__(self, status: int, message: str, code: str = "refused") -> None:
+    def __init__(
+        self, status: int, message: str, code: str = "refused", retry_after_s: int | None = None
+    ) -> None:
         super().__init__(message)
-        self.response = answer(status, {"error": {"code": code, "message": message}})
+        told = answer(status, {"error": {"code": code, "message": message}})
+        if retry_after_s is not None:
+            told = replace(told, headers={**told.headers, "retry-after": str(retry_after_s)})
+        self.response = told
 
 
 class ReviewApp:
@@ -105,7 +110,7 @@ class ReviewApp:
         except StopError as stop:
             response = stop.response
         except Exception as exc:  # noqa: BLE001 - the page is told of any failure
-            response = _failed(exc, "request")
+            response = failed(exc, "request")
         await respond(send, response, with_body=scope["method"] != "HEAD")
 
     async def _respond(self, scope: Message, headers: Headers, receive: Receive) -> Response:
@@ -153,26 +158,26 @@ async def _call(review: Review, name: str, body: bytes) -> Response:
     try:
         return answer(200, await review.call(name, asked))
     except (LeyrMcpError, ValidationError) as exc:
-        return _failed(exc, name)
+        return failed(exc, name)
 
 
 async def _take(review: Review, headers: Headers, receive: Receive) -> Response:
     """Take a file; which draft it is for, and its name, stand in a header and in no address."""
     asked = _object(unquote_to_bytes(headers.get(_FOR, "")))
-    upload = _Upload(receive)
+    upload = Upload(receive)
     try:
-        async with asyncio.timeout(_FILE_WITHIN_S):
+        async with asyncio.timeout(FILE_WITHIN_S):
             response = answer(200, await review.give(asked, upload))
     except TimeoutError:
         raise StopError(408, "The request took too long.") from None
     except (LeyrMcpError, ValidationError) as exc:
         # A browser that still sends would not hear the answer.
         await upload.rest()
-        return _failed(exc, FILE)
+        return failed(exc, FILE)
     return response
 
 
-class _Upload:
+class Upload:
     """A file's bytes as they arrive; memory stays flat, and whoever reads them sets the limit."""
 
     def __init__(self, receive: Receive) -> None:
@@ -254,7 +259,7 @@ async def _body(headers: Headers, receive: Receive) -> bytes:
         raise StopError(408, "The request took too long.") from None
 
 
-def _failed(exc: Exception, name: str) -> Response:
+def failed(exc: Exception, name: str) -> Response:
     """Return what the page is told of a failure; no value of a request is in it."""
     if isinstance(exc, ValidationError):
         model = Give if name == FILE else ACTIONS[name].model if name in ACTIONS else None

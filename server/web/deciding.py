@@ -10,7 +10,7 @@ import dataclasses
 import re
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field
@@ -30,8 +30,9 @@ from leyr_mcp.server.filing.payloads import (
     NoteItem,
 )
 from leyr_mcp.server.filing.preview import STATE_NAMES
+from leyr_mcp.server.filing.shelf import NO_SUCH_DRAFT
 from leyr_mcp.server.filing.tickets import void
-from leyr_mcp.server.storage.store import State
+from leyr_mcp.server.storage.store import Kind, State
 from leyr_mcp.server.text import Cleaned, clean
 from leyr_mcp.server.web import views
 from leyr_mcp.server.web.seats import NotRecognisedError, Seat
@@ -167,7 +168,9 @@ class Review:
 
     async def queue(self, _ask: Nothing) -> dict[str, Any]:
         """Return everything unfinished, by patient."""
-        entries = await self._desk.entries(self._seat.owner, limit=_MOST_DRAFTS)
+        entries = await self._desk.entries(
+            self._seat.owner, kinds=self._kinds(), limit=_MOST_DRAFTS
+        )
         await self._journal.answered("list_drafts", self._seat.who, _abouts(entries))
         return {
             **await self._seat.mode(),
@@ -243,8 +246,15 @@ class Review:
     def _desk(self) -> Desk:
         return self._open_desk()
 
+    def _kinds(self) -> tuple[Kind, ...]:
+        unseen = self._seat.unseen
+        return tuple(kind for kind in get_args(Kind) if kind not in unseen) if unseen else ()
+
     async def _entry(self, draft_id: str) -> Entry:
-        return await self._desk.entry(draft_id, self._seat.owner)
+        entry = await self._desk.entry(draft_id, self._seat.owner)
+        if entry.draft.kind in self._seat.unseen:
+            raise InputError(NO_SUCH_DRAFT, code="not_found", field="draft_id")
+        return entry
 
     async def _whole(self, entry: Entry) -> dict[str, Any]:
         return views.whole(entry, await self._desk.earlier(entry), self._zone)

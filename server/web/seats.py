@@ -12,7 +12,7 @@ from leyr_mcp.server.filing.audit import Who, local_user
 from leyr_mcp.server.filing.entries import Entry, Person
 from leyr_mcp.server.filing.passphrase import Passphrase, Refused
 from leyr_mcp.server.filing.tickets import Ticket
-from leyr_mcp.server.users import User
+from leyr_mcp.server.users import UNSEEN, User
 
 PAGE = "review page"
 
@@ -45,6 +45,11 @@ class Seat(Protocol):
         """Whose drafts alone are seen from here; None where all are."""
         ...
 
+    @property
+    def unseen(self) -> frozenset[str]:
+        """The kinds of drafts that do not exist for who sits here."""
+        ...
+
     async def mode(self) -> dict[str, Any]:
         """Return what is told of this place: what proof it asks for."""
         ...
@@ -71,6 +76,7 @@ class PageSeat:
 
     channel = PAGE
     owner: Who | None = None
+    unseen: frozenset[str] = frozenset()
 
     def __init__(self, passphrase: Passphrase, *, sandbox: bool) -> None:
         self._passphrase = passphrase
@@ -122,6 +128,7 @@ class NodeSeat:
         self._sandbox = sandbox
         self.who = Who(subject=user.subject, role=user.role).signed_in(user)
         self.owner: Who | None = self.who
+        self.unseen: frozenset[str] = UNSEEN.get(user.role or "", frozenset())
 
     async def mode(self) -> dict[str, Any]:
         """Return who signed in; no passphrase is asked for."""
@@ -160,6 +167,7 @@ class PanelSeat:
     def __init__(self, who: Who, tickets: Iterable[Ticket], *, sandbox: bool) -> None:
         self.who = who
         self.owner: Who | None = who
+        self.unseen: frozenset[str] = frozenset()
         self.channel = f"panel:{who.client}"
         self._tickets = {ticket.draft_id: ticket for ticket in tickets}
         self._sandbox = sandbox

@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 
+from leyr_mcp.server.files.kinds import MAX_BYTES
 from tests.support import nginx
-from tests.support.http_node import Http, free_port, http_node
+from tests.support.http_node import PUBLIC, Http, free_port, http_node
 
 HOST = b"Host: mcp.example.org\r\n"
 
@@ -82,6 +83,18 @@ async def test_five_megabytes_end_there(tmp_path: Path, path: str) -> None:
         answer = await http.post(path, content=bytes(5_000_000))
         assert answer.status_code == 413
         assert (await proxied.rpc(proxied.id.token())).status_code == 200
+
+
+async def test_files_pass_and_those_that_are_too_large_do_not(tmp_path: Path) -> None:
+    async with behind(tmp_path) as (node, proxied), node.client() as client:
+        given = {"patient_id": "se_personal_number:191212121212", "title": "Svar"}
+        answer = await client.call_tool("attach_document", given)
+        assert answer.structured_content is not None
+        path = answer.structured_content["upload"]["url"].removeprefix(PUBLIC)
+        async with proxied.http(None, **{"content-type": "text/plain"}) as http:
+            assert (await http.put(path, content=b"x" * (22 * 1024 * 1024))).status_code == 413
+            brought = await http.put(path, content=b"x" * MAX_BYTES)
+        assert (brought.status_code, brought.json()["size"]) == (200, MAX_BYTES)
 
 
 async def test_headers_without_end_and_without_haste_end_there(tmp_path: Path) -> None:

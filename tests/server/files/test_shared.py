@@ -12,6 +12,8 @@ import pytest
 
 from leyr_mcp.server.errors import StorageError, StoreAwayError
 from leyr_mcp.server.files import shared
+from leyr_mcp.server.files.intake import Intake
+from leyr_mcp.server.files.roots import Roots
 from leyr_mcp.server.files.shared import SharedStaging
 from leyr_mcp.server.files.staging import ALONE_S, KEPT_S, PIECE, Staged, copied
 from leyr_mcp.server.storage.keys import Keys
@@ -176,6 +178,18 @@ async def test_there_is_an_end_to_how_many_wait(
 
     assert failed.value.code == "storage_full"
     assert "decide" in failed.value.next_step
+
+
+async def test_what_cannot_be_shared_is_not_kept(
+    node: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared, "MOST", 0)
+    intake = Intake(node(), Roots(()))
+
+    with pytest.raises(StorageError, match="Too many files"):
+        await intake.from_text("Mår bra.")
+
+    assert list((tmp_path / "n1").iterdir()) == []
 
 
 async def test_a_store_that_is_away_says_nothing_of_a_file(node: Make, store: Store) -> None:
