@@ -54,11 +54,11 @@ class Limits:
             LeyrMcpError: `rate_limited` or `busy`, each with when to come again.
         """
         use = self._use(user)
-        self._spend(use, what)
         if use.under_way >= AT_ONCE:
             raise _busy(f"Only {AT_ONCE} calls of one user are answered at once.")
         if self._room.locked() and self._waiting >= WAITING:
             raise _busy("The server has more to do than it can.")
+        self._spend(use, what)  # last: who is turned away for another reason has spent nothing
         use.under_way += 1
         self._waiting += 1
         try:

@@ -26,6 +26,7 @@ from leyr_mcp.server.web.issuer import Issuer
 from leyr_mcp.server.web.node import LARGEST, MCP, Access, Node, current_user
 from leyr_mcp.server.web.nodepage import PATH
 from leyr_mcp.server.web.signin import SignIn
+from leyr_mcp.server.web.wire import MOST_CONNECTIONS, PatientProtocol
 from leyr_mcp.tools.toolsets import Choice
 
 DRAIN_S = 10
@@ -179,7 +180,8 @@ def serve(at: Address, choice: Choice, settings: Settings, workers: int) -> int:
     common: dict[str, Any] = {
         "host": at.host,
         "port": at.port,
-        "http": "h11",
+        "http": PatientProtocol,
+        "limit_concurrency": MOST_CONNECTIONS,
         "ws": "none",
         "lifespan": "on",
         "log_config": None,

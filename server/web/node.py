@@ -21,6 +21,7 @@ from mcp.server.auth.provider import AccessToken
 from leyr_mcp.server.users import SCOPES, User, Users
 from leyr_mcp.server.web.bearer import BearerError, challenge, shown_token
 from leyr_mcp.server.web.issuer import RETRY_S, AwayError
+from leyr_mcp.server.web.wire import read_in_time
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -97,7 +98,7 @@ class Node:
         if scope["type"] == "lifespan":
             await self._live(scope, receive, send)
         elif scope["type"] == "http":
-            await self._answer(scope, receive, send)
+            await self._answer(scope, receive, read_in_time(send))
 
     async def _live(self, scope: Message, receive: Receive, send: Send) -> None:
         """Have the library begin and end with the process, and close what is ours after it."""

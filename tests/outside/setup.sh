@@ -1,6 +1,6 @@
 #!/bin/sh
-# Gets what the checks from outside need: Chromium, nginx, PostgreSQL, and the npm packages of package.json,
-# node itself among them; the system's own node and npm only fetch it.
+# Gets what the checks from outside need: Chromium, nginx, PostgreSQL, slowhttptest, and the npm packages of
+# package.json, node itself among them; the system's own node and npm only fetch it.
 # The packages go into .work/outside under the project's root. Run again at will: when all is there, it
 # only looks.
 set -eu
@@ -35,6 +35,7 @@ debian() {
 debian node nodejs npm
 debian npm npm
 [ -x /usr/sbin/nginx ] || debian nginx nginx-light
+debian slowhttptest slowhttptest
 [ -n "$(ls -d /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || debian initdb postgresql
 command -v google-chrome >/dev/null || command -v chromium-browser >/dev/null || debian chromium chromium
 

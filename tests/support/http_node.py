@@ -24,6 +24,7 @@ from uvicorn import Config, Server
 from leyr_mcp.server.app import App
 from leyr_mcp.server.cli.http import Address, make_node
 from leyr_mcp.server.settings import load
+from leyr_mcp.server.web.wire import PatientProtocol
 from tests.support.tokens import claims, jwk, token
 
 KEY = base64.b64encode(bytes(range(32))).decode()
@@ -47,7 +48,7 @@ async def served(app: Any, port: int) -> AsyncIterator[None]:
         app,
         host="127.0.0.1",
         port=port,
-        http="h11",
+        http=PatientProtocol,
         ws="none",
         lifespan="auto",
         log_config=None,

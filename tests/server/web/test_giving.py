@@ -228,7 +228,7 @@ async def test_a_body_that_breaks_off_leaves_nothing() -> None:
 
 
 async def test_a_body_that_drips_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asgi, "_FILE_WITHIN_S", 0.2)
+    monkeypatch.setattr(asgi, "FILE_WITHIN_S", 0.2)
     async with sandbox_desk() as desk, browser(desk) as web:
         entry = await waiting(desk)
 

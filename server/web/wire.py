@@ -1,0 +1,77 @@
+"""A node's connections: whoever does not send what they began, or does not read, is cut off.
+
+Uvicorn waits for headers as long as they take. A proxy in front waits less long, but a node must
+stand without one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+Message = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+
+HEADERS_WITHIN_S = 10.0
+READ_WITHIN_S = 30.0
+MOST_CONNECTIONS = 2_000
+
+
+class PatientProtocol(H11Protocol):
+    """Speaks HTTP, and waits for the headers of a request no longer than they may take."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._waiting: asyncio.TimerHandle | None = None
+        self._asked = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._look()
+
+    def data_received(self, data: bytes) -> None:
+        """Go on waiting, or stop where a request is there."""
+        super().data_received(data)
+        self._look()
+
+    def on_response_complete(self) -> None:
+        """Wait for what was sent of the next request before this one was answered."""
+        super().on_response_complete()
+        self._look()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        self._wait_no_more()
+        super().connection_lost(exc)
+
+    def _look(self) -> None:
+        if self.conn.their_state is not h11.IDLE:
+            self._asked = True
+            self._wait_no_more()
+        elif self._waiting is None and (not self._asked or self.conn.trailing_data[0]):
+            # Between two requests uvicorn itself counts, as long as nothing of the next one came.
+            self._waiting = self.loop.call_later(HEADERS_WITHIN_S, self._cut)
+
+    def _wait_no_more(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+    def _cut(self) -> None:
+        self._waiting = None
+        self.transport.close()
+
+
+def read_in_time(send: Send) -> Send:
+    """Return a way to send that gives up on whoever does not read."""
+
+    async def sent(message: Message) -> None:
+        async with asyncio.timeout(READ_WITHIN_S):
+            await send(message)
+
+    return sent

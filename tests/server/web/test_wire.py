@@ -1,0 +1,131 @@
+"""Connections of a node: what is begun must come, and what is answered must be read, in time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from leyr_mcp.server.web import wire
+from leyr_mcp.server.web.wire import read_in_time
+from tests.support.http_node import free_port, served
+
+WHOLE = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+MIB = 1024 * 1024
+
+
+class Talk:
+    """A connection to a server."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def until_closed(self) -> bytes:
+        """Return all that comes until the server closes."""
+        async with asyncio.timeout(10):
+            return await self.reader.read()
+
+    async def answered(self) -> bytes:
+        """Return one answer, which is short."""
+        async with asyncio.timeout(10):
+            head = await self.reader.readuntil(b"\r\n\r\n")
+            return head + await self.reader.readexactly(2)
+
+
+async def fine(scope: Any, receive: Any, send: Any) -> None:
+    """Answer with two bytes."""
+    if scope["type"] != "http":
+        return
+    while (await receive()).get("more_body"):
+        pass
+    head = [(b"content-length", b"2")]
+    await send({"type": "http.response.start", "status": 200, "headers": head})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+@asynccontextmanager
+async def talking(app: Any = fine) -> AsyncIterator[Talk]:
+    port = free_port()
+    async with served(app, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            yield Talk(reader, writer)
+        finally:
+            writer.close()
+
+
+@pytest.fixture
+def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "HEADERS_WITHIN_S", 0.3)
+    monkeypatch.setattr(wire, "READ_WITHIN_S", 0.3)
+
+
+hurried = pytest.mark.usefixtures("_hurried")
+
+
+@hurried
+@pytest.mark.parametrize("begun", [b"", b"G", b"GET / HTTP/1.1\r\nHost: a\r\nX: "])
+async def test_headers_that_do_not_come_end_the_connection(begun: bytes) -> None:
+    async with talking() as at:
+        at.writer.write(begun)
+        assert await at.until_closed() == b""
+
+
+@hurried
+async def test_headers_that_come_drop_by_drop_win_no_time() -> None:
+    async with talking() as at:
+        at.writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n")
+        closed = asyncio.create_task(at.until_closed())
+        while not closed.done():
+            at.writer.write(b"X-Y: z\r\n")
+            await asyncio.wait({closed}, timeout=0.05)
+        assert closed.result() == b""
+
+
+@hurried
+async def test_the_second_request_has_its_own_time() -> None:
+    async with talking() as at:
+        at.writer.write(WHOLE)
+        assert (await at.answered()).endswith(b"ok")
+        at.writer.write(WHOLE + b"GET / HT")  # and half of a third
+        assert (await at.answered()).endswith(b"ok")
+        assert await at.until_closed() == b""
+
+
+@hurried
+async def test_an_answer_that_takes_its_time_is_not_cut() -> None:
+    gone = asyncio.Event()
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await asyncio.wait({asyncio.create_task(gone.wait())}, timeout=1.0)
+            await fine(scope, receive, send)
+
+    async with talking(slow) as at:
+        at.writer.write(WHOLE)
+        assert (await at.answered()).endswith(b"ok")
+
+
+@hurried
+async def test_whoever_does_not_read_is_given_up() -> None:
+    ended = asyncio.get_running_loop().create_future()
+
+    async def large(scope: Any, _receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        patient = read_in_time(send)
+        await patient({"type": "http.response.start", "status": 200, "headers": []})
+        try:
+            for _ in range(64):
+                more = {"type": "http.response.body", "body": bytes(MIB), "more_body": True}
+                await patient(more)
+        except TimeoutError:
+            ended.set_result(True)
+
+    async with talking(large) as at:
+        at.writer.write(WHOLE)
+        async with asyncio.timeout(10):
+            assert await ended
