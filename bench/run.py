@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import documents, filing, report, stores
+from bench import documents, filing, http, report, stores
 from bench.contestants import (
     WORK,
     BenchError,
@@ -31,7 +31,7 @@ from bench.contestants import (
 )
 from bench.measure import FULL, QUICK, measure
 
-ROWS = ("servers", "stores", "filing", "documents")
+ROWS = ("servers", "http", "stores", "filing", "documents")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def main() -> int:
     WORK.mkdir(exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     try:
-        if "servers" in options.rows:
+        if {"servers", "http"} & set(options.rows):
             make_venv()
         found = _measure(options.rows, quick=options.quick)
     except subprocess.CalledProcessError as exc:
@@ -80,8 +80,8 @@ def _options() -> argparse.Namespace:
         "--rows",
         choices=ROWS,
         action="append",
-        help="only these: beside other servers, over a full store, filing beside bare requests, "
-        "or attaching beside the vendor's own way",
+        help="only these: beside other servers over stdio or HTTP, over a full store, filing "
+        "beside bare requests, or attaching beside the vendor's own way",
     )
     parser.add_argument(
         "--json", type=Path, default=WORK / "bench.json", metavar="FILE", help="all figures"
@@ -100,6 +100,8 @@ def _measure(rows: Sequence[str], *, quick: bool) -> list[Found]:
             found = []
             if "servers" in rows:
                 found.append(_servers(servers, quick=quick))
+            if "http" in rows:
+                found.append(_http(servers, folder))
             if "stores" in rows:
                 found.append(_stores(servers[0], folder))
             if "filing" in rows:
@@ -115,6 +117,14 @@ def _servers(servers: Sequence[Contestant], *, quick: bool) -> Found:
     took = time.monotonic() - began
     figures = report.as_json(samples, plan, took)
     return Found(report.table(samples, plan, took), figures, report.exit_code(samples))
+
+
+def _http(servers: Sequence[Contestant], folder: Path) -> Found:
+    began = time.monotonic()
+    samples = http.measure_http(servers, folder)
+    took = time.monotonic() - began
+    figures = {"http": http.as_json(samples, took)}
+    return Found(http.table(samples, took), figures, http.exit_code(samples))
 
 
 def _stores(ours: Contestant, folder: Path) -> Found:

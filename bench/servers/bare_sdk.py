@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 import httpx2
@@ -31,4 +32,7 @@ async def find_patient(last_name: str) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    mcp.run()
+    if len(sys.argv) > 1:
+        mcp.run("streamable-http", host="127.0.0.1", port=int(sys.argv[1]), stateless_http=True)
+    else:
+        mcp.run()

@@ -34,4 +34,8 @@ mcp = FastMCP.from_openapi(
 )
 
 if __name__ == "__main__":
-    mcp.run(show_banner=False)
+    if len(sys.argv) > 2:
+        http = {"host": "127.0.0.1", "port": int(sys.argv[2]), "stateless_http": True}
+        mcp.run(transport="http", show_banner=False, **http)
+    else:
+        mcp.run(show_banner=False)

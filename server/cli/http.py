@@ -147,7 +147,9 @@ def make_node(settings: Settings, at: Address, choice: Choice | None = None) -> 
         if verifier is not None:
             await verifier.close()
 
-    return Node(library, access, ready=ready, close=close, parts=parts), app
+    # What the library puts around its handler is done here already, by the node.
+    handler = app.server.session_manager.handle_request
+    return Node(handler, library, access, ready=ready, close=close, parts=parts), app
 
 
 async def _ready(app: App) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 
+from leyr_mcp.server.logs import location
 from leyr_mcp.server.users import SCOPES, User, Users
 from leyr_mcp.server.web.bearer import BearerError, challenge, shown_token
 from leyr_mcp.server.web.issuer import RETRY_S, AwayError
@@ -34,6 +36,7 @@ LARGEST = 1024 * 1024
 BODY_WITHIN_S = 15.0
 MOST_AT_ONCE = 512
 _NEEDED = "ehr.read"
+_log = logging.getLogger("leyr_mcp.http")
 _USER: contextvars.ContextVar[User | None] = contextvars.ContextVar("user", default=None)
 
 
@@ -79,6 +82,7 @@ class Node:
     def __init__(
         self,
         mcp: Application,
+        lifespan: Application,
         access: Access,
         *,
         ready: Callable[[], Awaitable[Mapping[str, Any]]],
@@ -87,7 +91,7 @@ class Node:
     ) -> None:
         self._parts = parts or {}
         self._mcp = AuthContextMiddleware(mcp)
-        self._library = mcp
+        self._lifespan = lifespan
         self._access = access
         self._ready = ready
         self._close = close
@@ -98,7 +102,11 @@ class Node:
         if scope["type"] == "lifespan":
             await self._live(scope, receive, send)
         elif scope["type"] == "http":
-            await self._answer(scope, receive, read_in_time(send))
+            try:
+                await self._answer(scope, receive, read_in_time(send))
+            except Exception as exc:
+                _log.error("a request failed: %s", location(exc))
+                raise
 
     async def _live(self, scope: Message, receive: Receive, send: Send) -> None:
         """Have the library begin and end with the process, and close what is ours after it."""
@@ -108,7 +116,7 @@ class Node:
                 await self._close()
             await send(message)
 
-        await self._library(scope, receive, sent)
+        await self._lifespan(scope, receive, sent)
 
     async def _answer(self, scope: Message, receive: Receive, send: Send) -> None:
         path, headers = scope["path"], Headers(scope)

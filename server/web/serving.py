@@ -7,18 +7,16 @@ would name the secret part of the address.
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from uvicorn import Config
-from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from leyr_mcp.server.web.asgi import Message, Receive, ReviewApp, Send
 from leyr_mcp.server.web.deciding import Review
+from leyr_mcp.server.web.wire import PatientProtocol
 
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
@@ -27,18 +25,6 @@ _TOKEN_BYTES = 24  # 32 characters
 _GRACE_S = 1.0
 _BACKLOG = 32
 _MOST_AT_ONCE = 64
-
-_quiet = logging.getLogger("leyr_mcp.web.wire")
-_quiet.setLevel(logging.CRITICAL + 1)
-
-
-class _Protocol(H11Protocol):
-    """Speaks HTTP and writes no log."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.logger = _quiet
-        self.access_log = False
 
 
 class Listener:
@@ -63,7 +49,7 @@ class Listener:
         """Return a listener on an open socket."""
         config = Config(
             app,
-            http=_Protocol,
+            http=PatientProtocol,
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -78,7 +64,7 @@ class Listener:
         loop = asyncio.get_running_loop()
 
         def protocol() -> asyncio.Protocol:
-            return _Protocol(config, state, {}, _loop=loop)
+            return PatientProtocol(config, state, {}, _loop=loop)
 
         server = await loop.create_server(protocol, sock=sock, backlog=_BACKLOG)
         host, number = sock.getsockname()[:2]

@@ -7,6 +7,8 @@ stand without one.
 from __future__ import annotations
 
 import asyncio
+import logging
+import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -21,17 +23,27 @@ READ_WITHIN_S = 30.0
 MOST_CONNECTIONS = 2_000
 
 
+# What strangers send shall fill no log, and what an exception says stands in none.
+_quiet = logging.getLogger("leyr_mcp.web.wire")
+_quiet.setLevel(logging.CRITICAL + 1)
+
+
 class PatientProtocol(H11Protocol):
-    """Speaks HTTP, and waits for the headers of a request no longer than they may take."""
+    """Speaks HTTP, waits for headers no longer than they may take, and writes no log."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.logger = _quiet
+        self.access_log = False
         self._waiting: asyncio.TimerHandle | None = None
         self._asked = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
         super().connection_made(transport)
+        # Workers take a socket whose protocol number is 0, and asyncio leaves Nagle's wait on then.
+        if (sock := transport.get_extra_info("socket")) is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._look()
 
     def data_received(self, data: bytes) -> None:

@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leyr_mcp.server.web.issuer import Issuer
+from leyr_mcp.server.web import signin
+from leyr_mcp.server.web.issuer import WAITED_FOR_S, Issuer
 from leyr_mcp.server.web.signin import SignIn
 from leyr_mcp.server.web.tokens import (
     LARGEST,
     TokenError,
     check_claims,
+    check_signature,
     keys_of,
     parse,
     scopes_of,
@@ -71,6 +73,57 @@ async def test_each_algorithm_is_checked_with_a_key_of_its_own_kind(alg: str, ki
     assert await one.verify_token(token(alg=alg))
     for other in {"RSA", "EC", "OKP"} - {kind}:
         assert await sign_in(Documents(jwk(kind=other))).verify_token(token(alg=alg)) is None
+
+
+class Watch:
+    """A clock that is set."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_one_that_was_believed_is_not_checked_again_until_something_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    checked: list[str] = []
+
+    def check(parsed: Any, keys: Any) -> None:
+        checked.append(parsed.kid)
+        check_signature(parsed, keys)
+
+    monkeypatch.setattr(signin, "check_signature", check)
+    monkeypatch.setattr(signin, "MOST_BELIEVED", 2)
+    documents, watch, passed = Documents(), Watch(), Watch()
+    issuer = Issuer(ISSUER, fetch=documents, monotonic=passed)
+    one = SignIn(issuer, AUDIENCE, clock=watch)
+    good, others = token(), [token(claims(sub=f"dr-{number}")) for number in range(2)]
+    for _ in range(3):
+        found = await one.verify_token(good)
+        assert found
+        assert found.subject == "dr-ek"
+    assert len(checked) == 1
+    assert good not in repr(one._believed)
+    for other in others:  # there is room for two
+        assert await one.verify_token(other)
+    assert await one.verify_token(good)
+    assert len(checked) == 4
+    passed.now += WAITED_FOR_S + 1  # the keys are fetched anew, and the same
+    assert await one.verify_token(good)
+    assert len(checked) == 5
+    watch.now += 600  # it has ended
+    assert await one.verify_token(good) is None
+
+
+async def test_a_key_that_was_taken_back_ends_what_it_signed() -> None:
+    documents, passed = Documents(jwk("k1")), Watch()
+    one = SignIn(Issuer(ISSUER, fetch=documents, monotonic=passed), AUDIENCE, clock=lambda: NOW)
+    assert await one.verify_token(token())
+    documents.keys[:] = [jwk("k2")]
+    passed.now += WAITED_FOR_S + 1
+    assert await one.verify_token(token()) is None
 
 
 WRONG: dict[str, Any] = {

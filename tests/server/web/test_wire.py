@@ -129,3 +129,10 @@ async def test_whoever_does_not_read_is_given_up() -> None:
         at.writer.write(WHOLE)
         async with asyncio.timeout(10):
             assert await ended
+
+
+async def test_what_strangers_send_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    async with talking() as at:
+        at.writer.write(b"\x16\x03\x01 no HTTP at all\r\n\r\n")
+        assert (await at.until_closed()).startswith(b"HTTP/1.1 400")
+    assert caplog.text == ""
