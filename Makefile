@@ -92,6 +92,8 @@ lock:
 	@$(PIP) install uv
 	@$(VENV)/bin/uv pip compile pyproject.toml --extra pdf --extra postgres --group dev --group build --universal --python-version 3.11 \
 	  --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements.lock
+	@$(VENV)/bin/uv pip compile pyproject.toml --extra pdf --extra postgres --group build --universal --python-version 3.11 --constraint requirements.lock \
+	  --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links --no-header --quiet -o deploy/requirements.lock
 
 clean:
 	@rm -rf $(VENV) .work build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
