@@ -90,9 +90,9 @@ sandbox: setup
 lock:
 	@test -x $(PY) || python3 -m venv $(VENV)
 	@$(PIP) install uv
-	@$(VENV)/bin/uv pip compile pyproject.toml --extra pdf --extra postgres --group dev --group build --universal --python-version 3.11 \
+	@$(VENV)/bin/uv pip compile pyproject.toml --extra pdf --extra postgres --extra otel --group dev --group build --universal --python-version 3.11 \
 	  --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements.lock
-	@$(VENV)/bin/uv pip compile pyproject.toml --extra pdf --extra postgres --group build --universal --python-version 3.11 --constraint requirements.lock \
+	@$(VENV)/bin/uv pip compile pyproject.toml --extra pdf --extra postgres --extra otel --group build --universal --python-version 3.11 --constraint requirements.lock \
 	  --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links --no-header --quiet -o deploy/requirements.lock
 
 clean:

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import re
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from mcp import MCPError
 from mcp.types import CallToolResult, ContentBlock, InputRequiredResult, TextContent
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from leyr_mcp.server import telemetry
 from leyr_mcp.server.ehr.identifiers import PatientRef, ResourceRef, parse_patient, parse_resource
 from leyr_mcp.server.ehr.port import Ehr
 from leyr_mcp.server.ehr.units import Units
@@ -221,6 +223,7 @@ async def run(
     """
     meta: dict[str, Any] = dict(context.meta)
     parsed: Arguments | None = None
+    began, listening = time.perf_counter(), telemetry.current()
     try:
         async with admit or contextlib.nullcontext():
             parsed = tool.input.model_validate(_given(tool.input, arguments))
@@ -235,9 +238,13 @@ async def run(
         failure = describe(exc, what=tool.name, model=tool.input)
         raw = getattr(parsed, "patient_id", None)
         await refused(context, tool.name, caller.who, raw, failure.code)
+        if listening:
+            listening.called(tool.name, failure.code, time.perf_counter() - began)
         meta[ERROR_META] = failure.as_dict()
         content = TextContent(type="text", text=failure.text)
         return CallToolResult(content=[content], is_error=True, _meta=meta)
+    if listening:
+        listening.called(tool.name, "ok", time.perf_counter() - began)
     content = TextContent(type="text", text=reply.text)
     return CallToolResult(
         content=[content, *reply.links], structured_content=dict(reply.data), _meta=meta or None

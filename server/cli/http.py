@@ -5,14 +5,16 @@ Nothing of a client stays in a node between two requests.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from mcp.server.mcpserver import RequestStateSecurity
 from mcp.server.transport_security import TransportSecuritySettings
 
-from leyr_mcp.server import VERSION, logs
+from leyr_mcp.server import VERSION, logs, telemetry
 from leyr_mcp.server.addresses import LOOPBACK
 from leyr_mcp.server.app import App, build
 from leyr_mcp.server.boundary import no_page
@@ -139,17 +141,17 @@ def make_node(settings: Settings, at: Address, choice: Choice | None = None) -> 
         users=users,
     )
 
-    async def ready() -> Mapping[str, Any]:
-        return await _ready(app)
+    stop_telling = telemetry.start(VERSION)
 
     async def close() -> None:
         await app.close(drain_s=DRAIN_S)
+        await asyncio.to_thread(stop_telling)
         if verifier is not None:
             await verifier.close()
 
     # What the library puts around its handler is done here already, by the node.
     handler = app.server.session_manager.handle_request
-    return Node(handler, library, access, ready=ready, close=close, parts=parts), app
+    return Node(handler, library, access, ready=partial(_ready, app), close=close, parts=parts), app
 
 
 async def _ready(app: App) -> Mapping[str, Any]:
@@ -160,6 +162,8 @@ async def _ready(app: App) -> Mapping[str, Any]:
         _log.warning("not ready: %s", exc.message)
         return {"ok": False, "error": exc.code}
     told = {state: counts.get(state, 0) for state in ("unknown", "needs_human")}
+    if listening := telemetry.current():
+        listening.drafts(told)
     return {"ok": True, "drafts": told}
 
 

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 
-from leyr_mcp.server import VERSION, logs, stdio
+from leyr_mcp.server import VERSION, logs, stdio, telemetry
 from leyr_mcp.server.app import App, build, choice_of
 from leyr_mcp.server.cli.options import with_choice
 from leyr_mcp.server.errors import ConfigError, LeyrMcpError
@@ -36,6 +36,7 @@ def main(argv: list[str]) -> int:
         logs.configure(settings.log_level)
         choice = with_choice(argv, settings, "serve")
         app = build(settings, choice)
+        stop_telling = telemetry.start(VERSION)
     except ConfigError as exc:
         sys.stderr.write(f"leyr-mcp: {exc.message}\n")
         return 2
@@ -48,6 +49,7 @@ def main(argv: list[str]) -> int:
             "leyr-mcp --help lists what else there is.\n"
         )
     asyncio.run(serve(app, files=not choice.read_only))
+    stop_telling()
     return 0
 
 

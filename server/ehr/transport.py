@@ -21,6 +21,7 @@ from urllib.parse import urlencode
 import httpx2
 from pydantic_core import to_json
 
+from leyr_mcp.server import telemetry
 from leyr_mcp.server.ehr.resilience import ATTEMPTS, Breaker, Budget, backoff_s, retry_after_s
 from leyr_mcp.server.errors import (
     InputError,
@@ -211,7 +212,7 @@ class Transport:
                     asyncio.get_running_loop().time() + ends - time.monotonic()
                 ):
                     request = self._request(method, target, body, length, content_type)
-                    answer = await self._once(request, reading)
+                    answer = await self._told(request, segments, reading)
             except TimeoutError:
                 self._breaker.record(ok=False)
                 raise UpstreamUnavailableError(
@@ -281,6 +282,22 @@ class Transport:
         if content_type is not None:
             headers["Content-Type"] = content_type
         return httpx2.Request(method, url, headers=headers, content=body, extensions=extensions)
+
+    async def _told(
+        self, request: httpx2.Request, segments: Sequence[str], reading: Reading
+    ) -> Answer:
+        """Make one attempt, and tell how it went where somebody listens."""
+        listening = telemetry.current()
+        if listening is None:
+            return await self._once(request, reading)
+        with listening.asked(request.method, segments) as tell:
+            try:
+                answer = await self._once(request, reading)
+            except UpstreamError as exc:
+                tell(exc.code)
+                raise
+            tell("ok")
+            return answer
 
     async def _once(self, request: httpx2.Request, reading: Reading) -> Answer:
         try:

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
+from leyr_mcp.server import telemetry
 from leyr_mcp.server.ehr.port import Ehr
 from leyr_mcp.server.errors import (
     InputError,
@@ -385,6 +386,8 @@ class Desk(Shelf):
             change=change,
             audit=moves.by(by, audit) if isinstance(by, Person) else audit,
         )
+        if moved and (listening := telemetry.current()):
+            listening.moved(entry.draft.kind, entry.draft.state, new)
         if moved and entry.shown.attached and new in (*FREED, "filed"):
             await self.files.drop(entry.shown.attached.staged)
         return moved

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Literal
 
+from leyr_mcp.server import telemetry
 from leyr_mcp.server.ehr.port import Ehr
 from leyr_mcp.server.errors import StorageError
 from leyr_mcp.server.filing import precheck, reconcile
@@ -119,6 +120,8 @@ class Hands:
             audit=audit,
         )
         self._changed(draft.id)
+        if moved and (listening := telemetry.current()):
+            listening.moved(draft.kind, draft.state, new)
         return moved
 
     def _event(
