@@ -22,6 +22,7 @@ import httpx2
 from pydantic_core import to_json
 
 from leyr_mcp.server import telemetry
+from leyr_mcp.server.ehr.lanes import Lanes
 from leyr_mcp.server.ehr.resilience import ATTEMPTS, Breaker, Budget, backoff_s, retry_after_s
 from leyr_mcp.server.errors import (
     InputError,
@@ -325,10 +326,11 @@ class Transport:
             if self._app is not None:
                 self._http = httpx2.ASGITransport(self._app)
             else:
-                self._http = httpx2.AsyncHTTPTransport(
-                    verify=httpx2.create_ssl_context() if self._base.scheme == "https" else False,
-                    trust_env=False,
-                    limits=httpx2.Limits(max_connections=20, max_keepalive_connections=20),
+                checked = httpx2.create_ssl_context() if self._base.scheme == "https" else False
+                self._http = Lanes(
+                    lambda: httpx2.AsyncHTTPTransport(
+                        verify=checked, trust_env=False, limits=httpx2.Limits(max_connections=1)
+                    )
                 )
         return self._http
 
