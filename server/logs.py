@@ -6,11 +6,13 @@ No value from a request or a record is in it.
 from __future__ import annotations
 
 import copy
+import json
 import logging
 import re
 import sys
 import traceback
 import warnings
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TextIO
@@ -51,6 +53,20 @@ class SafeFormatter(logging.Formatter):
         return location(ei[1]) if ei[1] is not None else ""
 
 
+class JsonFormatter(SafeFormatter):
+    """The same as an object on one line, for what collects logs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as JSON."""
+        found = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": super().format(record),
+        }
+        return json.dumps(found, ensure_ascii=False)
+
+
 def _safe(text: str) -> str:
     line = _REDACT.sub("[hidden]", "".join(c if c.isprintable() else " " for c in text))
     return line if len(line) <= _LIMIT else f"{line[:_LIMIT]}..."
@@ -67,13 +83,14 @@ def _place(filename: str, line: int | None) -> str:
     return f"{'/'.join(Path(filename).parts[-2:])}:{line}"
 
 
-def configure(level: str) -> None:
+def configure(level: str, form: str = "text") -> None:
     """Send this program's log lines to stderr from `level` up.
 
     And the libraries' from WARNING up.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(SafeFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    line = SafeFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(JsonFormatter("%(message)s") if form == "json" else line)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

@@ -91,6 +91,7 @@ class Settings:
     users_file: Path | None
     read_only: bool
     log_level: str
+    log_format: str
 
     @property
     def through_cobalt(self) -> bool:
@@ -317,6 +318,12 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("LEYR_MCP_READ_ONLY", "0", "`1` offers no tool that writes.", values.flag),
     Setting("LEYR_MCP_LOG_LEVEL", "INFO", "`DEBUG`, `INFO`, `WARNING` or `ERROR`.", values.level),
+    Setting(
+        "LEYR_MCP_LOG_FORMAT",
+        "text",
+        "`text`, or `json`: an object on each line, of servers.",
+        values.one_of("text", "json"),
+    ),
 )
 
 

@@ -226,7 +226,7 @@ def from_environment() -> Node:
     at = address(os.environ["LEYR_MCP_AT"])
     environ = {name: value for name, value in os.environ.items() if name != "LEYR_MCP_AT"}
     settings = load(environ)
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, settings.log_format)
     return make_node(settings, at)[0]
 
 

@@ -33,7 +33,7 @@ def main(argv: list[str]) -> int:
         return 2
     try:
         settings = load()
-        logs.configure(settings.log_level)
+        logs.configure(settings.log_level, settings.log_format)
         choice = with_choice(argv, settings, "serve")
         app = build(settings, choice)
         stop_telling = telemetry.start(VERSION)
@@ -65,7 +65,7 @@ def _over_http(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     try:
         settings = load()
-        logs.configure(settings.log_level)
+        logs.configure(settings.log_level, settings.log_format)
         choice = chosen(options, choice_of(settings))
         return http.serve(options.http, choice, settings, options.workers)
     except ConfigError as exc:

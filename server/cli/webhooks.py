@@ -38,7 +38,7 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     try:
         settings = load()
-        logs.configure(settings.log_level)
+        logs.configure(settings.log_level, settings.log_format)
         _check(settings, options)
         app = build(settings)
     except ConfigError as exc:

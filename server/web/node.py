@@ -10,6 +10,7 @@ import asyncio
 import contextvars
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ LARGEST = 1024 * 1024
 BODY_WITHIN_S = 15.0
 MOST_AT_ONCE = 512
 _NEEDED = "ehr.read"
+_PART = 40
 _log = logging.getLogger("leyr_mcp.http")
 _USER: contextvars.ContextVar[User | None] = contextvars.ContextVar("user", default=None)
 
@@ -102,8 +104,11 @@ class Node:
         if scope["type"] == "lifespan":
             await self._live(scope, receive, send)
         elif scope["type"] == "http":
+            began, told = time.perf_counter(), send
+            if _log.isEnabledFor(logging.DEBUG):
+                told = _telling(scope, send, began)
             try:
-                await self._answer(scope, receive, read_in_time(send))
+                await self._answer(scope, receive, read_in_time(told))
             except Exception as exc:
                 _log.error("a request failed: %s", location(exc))
                 raise
@@ -221,6 +226,20 @@ class Node:
             yield
         finally:
             self._under_way -= 1
+
+
+def _telling(scope: Message, send: Send, began: float) -> Send:
+    """Return a way to send that logs each answer: of what part, how, and in what time."""
+    # The rest of a path may be a link, and what follows it is never told.
+    part = "/".join(str(scope["path"]).split("/", 2)[:2])[:_PART]
+
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            took = (time.perf_counter() - began) * 1000
+            _log.debug("%s %s %s in %.0f ms", scope["method"], part, message["status"], took)
+        await send(message)
+
+    return sent
 
 
 class Headers:

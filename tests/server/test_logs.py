@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import re
 import sys
@@ -203,3 +204,21 @@ def test_configuring_twice_writes_each_line_once(stderr: Stderr) -> None:
     logs.configure("INFO")
     own().info("once")
     assert stderr.getvalue().count("once") == 1
+
+
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_as_json_each_line_is_an_object_and_as_safe(
+    hidden: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    logs.configure("INFO", "json")
+    failed = ValueError(hidden)
+    logging.getLogger("leyr_mcp.x").error("failed for %s\nand more", hidden, exc_info=failed)
+    (line,) = stream.getvalue().splitlines()
+    found = json.loads(line)
+    assert found.keys() == {"time", "level", "logger", "message"}
+    assert (found["level"], found["logger"]) == ("ERROR", "leyr_mcp.x")
+    assert "[hidden] and more; ValueError at " in found["message"]
+    assert hidden not in found["message"]
+    assert "hunter2" not in line

@@ -44,6 +44,7 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("LEYR_BASE_URL", "http://[::1]:8260/api", "base_url", "http://[::1]:8260/api"),
     ("LEYR_BASE_URL", "http://localhost/api", "base_url", "http://localhost/api"),
     ("LEYR_CLIENT_ID", "client\n", "client_id", "client"),
+    ("LEYR_MCP_LOG_FORMAT", " json ", "log_format", "json"),
     ("LEYR_MCP_PAGE_CLIENT_ID", "page\n", "page_client_id", "page"),
     ("LEYR_MCP_NODE_NAME", " node-1.a ", "node_name", "node-1.a"),
     ("LEYR_EMR", "takecare", "emr", "takecare"),
@@ -136,6 +137,7 @@ BAD = {
     ],
     "LEYR_MCP_PAGE_CLIENT_ID": ["canary canary", "canäry"],
     "LEYR_MCP_PAGE_CLIENT_SECRET": ["canary canary", "canäry"],
+    "LEYR_MCP_LOG_FORMAT": ["canary", "JSON"],
     "LEYR_MCP_NODE_NAME": ["canary/x", "canary x", ".."],
     "LEYR_EMR": ["canary/../x", "canary canary", "..", "canary?x", "canary" * 30],
     "LEYR_CARE_UNIT_ID": ["canary/x", "..", ".", "canary%2e"],
@@ -221,6 +223,7 @@ def test_without_any_setting_the_sandbox_runs() -> None:
         users_file=None,
         read_only=False,
         log_level="INFO",
+        log_format="text",
     )
 
 
