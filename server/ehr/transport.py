@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterable, Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from ssl import SSLContext
 from typing import Any
 from urllib.parse import urlencode
 
@@ -326,12 +327,9 @@ class Transport:
             if self._app is not None:
                 self._http = httpx2.ASGITransport(self._app)
             else:
-                checked = httpx2.create_ssl_context() if self._base.scheme == "https" else False
-                self._http = Lanes(
-                    lambda: httpx2.AsyncHTTPTransport(
-                        verify=checked, trust_env=False, limits=httpx2.Limits(max_connections=1)
-                    )
-                )
+                secure = self._base.scheme == "https"
+                checked = httpx2.create_ssl_context() if secure else None
+                self._http = Lanes(lambda: _lane(checked))
         return self._http
 
     async def _receive(self, response: httpx2.Response, reading: Reading) -> Answer:
@@ -372,6 +370,18 @@ async def _bounded(response: httpx2.Response, reading: Reading) -> bytes:
                 raise UpstreamContractError(_TOO_LARGE)
             parts.append(kept)
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _lane(checked: SSLContext | None) -> httpx2.AsyncHTTPTransport:
+    """Return what has one connection; what it speaks through is ours."""
+    # Not at the top: the library below the library is loaded at the first request.
+    from leyr_mcp.server.ehr.network import Backend  # noqa: PLC0415
+
+    made = httpx2.AsyncHTTPTransport(
+        verify=checked or False, trust_env=False, limits=httpx2.Limits(max_connections=1)
+    )
+    made._pool._network_backend = Backend()  # noqa: SLF001 - pinned by a test
+    return made
 
 
 def _unreachable(
