@@ -34,6 +34,7 @@ from leyr_mcp.tools.toolsets import Choice
 DRAIN_S = 10
 _HEADERS = 16 * 1024
 _KEPT_ALIVE_S = 20
+_GARBAGE = 5_000, 20, 20
 _log = logging.getLogger("leyr_mcp.http")
 
 
@@ -199,8 +200,7 @@ def serve(at: Address, choice: Choice, settings: Settings, workers: int) -> int:
         "h11_max_incomplete_event_size": _HEADERS,
     }
     if workers == 1:
-        node, _ = make_node(settings, at, choice)
-        uvicorn.run(node, **common)
+        uvicorn.run(_settled(make_node(settings, at, choice)[0]), **common)
         return 0
     if choice != _own_choice(settings):
         raise ConfigError("Several workers take the tools from LEYR_MCP_TOOLSETS alone.")
@@ -211,6 +211,19 @@ def serve(at: Address, choice: Choice, settings: Settings, workers: int) -> int:
         "leyr_mcp.server.cli.http:from_environment", factory=True, workers=workers, **common
     )
     return 0
+
+
+def _settled(node: Node) -> Node:
+    """Have garbage looked for less often, and never in what is loaded for as long as it serves.
+
+    A call leaves little behind; looking through all modules again and again takes longer.
+    """
+    import gc  # noqa: PLC0415 - for this alone
+
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GARBAGE)
+    return node
 
 
 def _own_choice(settings: Settings) -> Choice:
@@ -227,7 +240,7 @@ def from_environment() -> Node:
     environ = {name: value for name, value in os.environ.items() if name != "LEYR_MCP_AT"}
     settings = load(environ)
     logs.configure(settings.log_level, settings.log_format)
-    return make_node(settings, at)[0]
+    return _settled(make_node(settings, at)[0])
 
 
 def _origins(settings: Settings, at: Address) -> set[str]:

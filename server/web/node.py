@@ -24,7 +24,6 @@ from leyr_mcp.server.logs import location
 from leyr_mcp.server.users import SCOPES, User, Users
 from leyr_mcp.server.web.bearer import BearerError, challenge, shown_token
 from leyr_mcp.server.web.issuer import RETRY_S, AwayError
-from leyr_mcp.server.web.wire import read_in_time
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -108,7 +107,7 @@ class Node:
             if _log.isEnabledFor(logging.DEBUG):
                 told = _telling(scope, send, began)
             try:
-                await self._answer(scope, receive, read_in_time(told))
+                await self._answer(scope, receive, told)
             except Exception as exc:
                 _log.error("a request failed: %s", location(exc))
                 raise

@@ -9,14 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import h11
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
-
-Message = MutableMapping[str, Any]
-Send = Callable[[Message], Awaitable[None]]
 
 HEADERS_WITHIN_S = 10.0
 READ_WITHIN_S = 30.0
@@ -26,6 +23,25 @@ MOST_CONNECTIONS = 2_000
 # What strangers send shall fill no log, and what an exception says stands in none.
 _quiet = logging.getLogger("leyr_mcp.web.wire")
 _quiet.setLevel(logging.CRITICAL + 1)
+
+
+class _PatientFlow(FlowControl):
+    """Lets an answer wait for whoever reads it, and no longer than that may take."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        super().__init__(transport)
+        self._connection = transport
+
+    async def drain(self) -> None:
+        """Wait until more can be sent; whoever does not read is cut off."""
+        if not self.write_paused:
+            return
+        try:
+            async with asyncio.timeout(READ_WITHIN_S):
+                await super().drain()
+        except TimeoutError:
+            self._connection.abort()
+            raise
 
 
 class PatientProtocol(H11Protocol):
@@ -41,6 +57,7 @@ class PatientProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
         super().connection_made(transport)
+        self.flow = _PatientFlow(transport)
         # Workers take a socket whose protocol number is 0, and asyncio leaves Nagle's wait on then.
         if (sock := transport.get_extra_info("socket")) is not None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -77,13 +94,3 @@ class PatientProtocol(H11Protocol):
     def _cut(self) -> None:
         self._waiting = None
         self.transport.close()
-
-
-def read_in_time(send: Send) -> Send:
-    """Return a way to send that gives up on whoever does not read."""
-
-    async def sent(message: Message) -> None:
-        async with asyncio.timeout(READ_WITHIN_S):
-            await send(message)
-
-    return sent
