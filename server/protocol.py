@@ -113,6 +113,11 @@ class LeyrServer(MCPServer[Any]):
         }
         self.completion()(self._complete)  # type: ignore[no-untyped-call]  # untyped in the library
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The tools and prompts that there are, whoever may use them."""
+        return frozenset({*self._offered, *self._prompts, PANEL})
+
     async def list_tools(self) -> list[Tool]:
         """Return the tools that are offered to whoever asks."""
         user = self._user()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,7 +20,6 @@ _RECEIVERS = (
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
     "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
 )
-_END_MS = 3_000
 # The parts of a record's addresses that are words; all others are ids.
 _WORDS = frozenset(
     {
@@ -97,8 +96,10 @@ def current() -> Telemetry | None:
     return _current
 
 
-def start(version: str) -> Callable[[], None]:
+def start(version: str, names: Collection[str]) -> Callable[[], None]:
     """Begin to tell if the environment names a receiver; return what ends it.
+
+    Of tools and prompts, `names` alone are told.
 
     Raises:
         ConfigError: What tells is not installed.
@@ -110,33 +111,15 @@ def start(version: str) -> Callable[[], None]:
     if importlib.util.find_spec("opentelemetry.exporter.otlp.proto.http") is None:
         raise ConfigError("OTEL_EXPORTER_OTLP_ENDPOINT needs the extra otel: leyr-mcp[otel].")
     # Not at the top: it is large, and an extra.
-    from opentelemetry import metrics, trace  # noqa: PLC0415
-    from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # noqa: PLC0415
-        OTLPMetricExporter,
-    )
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
-        OTLPSpanExporter,
-    )
-    from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415
-    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader  # noqa: PLC0415
-    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
-    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+    from leyr_mcp.server.telemetry_export import begin  # noqa: PLC0415
 
-    about = Resource.create({"service.name": "leyr-mcp", "service.version": version})
-    traces = TracerProvider(resource=about)
-    traces.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    meters = MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter())], resource=about)
-    trace.set_tracer_provider(traces)
-    metrics.set_meter_provider(meters)
-    _current = Telemetry(trace.get_tracer("leyr_mcp"), metrics.get_meter("leyr_mcp"))
+    tracer, meter, end = begin(version, names)
+    _current = Telemetry(tracer, meter)
 
     def stop() -> None:
         global _current  # noqa: PLW0603 - as above
         _current = None
-        traces.force_flush(_END_MS)
-        traces.shutdown()
-        meters.shutdown(_END_MS)
+        end()
 
     return stop
 

@@ -142,7 +142,7 @@ def make_node(settings: Settings, at: Address, choice: Choice | None = None) -> 
         users=users,
     )
 
-    stop_telling = telemetry.start(VERSION)
+    stop_telling = telemetry.start(VERSION, app.server.names)
 
     async def close() -> None:
         await app.close(drain_s=DRAIN_S)

@@ -36,7 +36,7 @@ def main(argv: list[str]) -> int:
         logs.configure(settings.log_level, settings.log_format)
         choice = with_choice(argv, settings, "serve")
         app = build(settings, choice)
-        stop_telling = telemetry.start(VERSION)
+        stop_telling = telemetry.start(VERSION, app.server.names)
     except ConfigError as exc:
         sys.stderr.write(f"leyr-mcp: {exc.message}\n")
         return 2

@@ -6,12 +6,14 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
@@ -19,6 +21,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from leyr_mcp.server.telemetry_export import WITHIN_S
 from tests.e2e.test_http import serving
 from tests.e2e.wire import environment
 from tests.support.http_node import KEY, PUBLIC, Id, free_port, served
@@ -114,6 +117,7 @@ async def test_a_visit_is_told_in_names_and_counts_alone(tmp_path: Path) -> None
     assert ("sending", "filed") in moves
     assert {said(one)["state"] for one in figures["leyr_mcp.drafts"]} == {"unknown", "needs_human"}
     assert all(one.count for one in figures["leyr_mcp.upstream.duration"])
+    assert {"tools/call _OTHER", "prompts/get _OTHER"} <= names
     told = "".join(map(str, spans)) + json.dumps({k: str(v) for k, v in figures.items()})
 
     for canary in (*CANARIES, draft_id):
@@ -140,13 +144,45 @@ async def _visit(at: str, issuer: Id) -> str:
             filed = await client.call_tool("write_note", note)
             assert filed.structured_content
             assert filed.structured_content["status"] == "filed", filed
-            meta: Any = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
+            meta: Any = {
+                "traceparent": f"00-{TRACE}-b7ad6b7169203331-01",
+                "tracestate": "Kanarie=191212121212",
+            }
             await client.call_tool("get_draft", {"draft_id": "d_Kanarie"}, meta=meta)
-            return str(filed.structured_content["draft_id"])
+            draft_id = str(filed.structured_content["draft_id"])
+        await _oddly(http, at)
+        return draft_id
+
+
+async def _oddly(http: httpx2.AsyncClient, at: str) -> None:
+    """Ask in words of its own wherever a client may choose one."""
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "Kanarie", "version": "191212121212"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    for method, params in (
+        ("tools/call", {"name": "Kanarie", "arguments": {}}),
+        ("prompts/get", {"name": "Kanarie-Tolvan", "arguments": {}}),
+        ("resources/read", {"uri": "leyr://patients/Kanarie"}),
+        ("Kanarie/191212121212", {}),
+    ):
+        body = {"jsonrpc": "2.0", "id": "191212121212", "method": method}
+        headers = {
+            "accept": "application/json, text/event-stream",
+            "mcp-protocol-version": "2026-07-28",
+            "mcp-method": method,
+        }
+        if "name" in params or "uri" in params:
+            headers["mcp-name"] = str(params.get("name") or params.get("uri"))
+        answer = await http.post(
+            f"{at}/mcp", json={**body, "params": {**params, "_meta": meta}}, headers=headers
+        )
+        assert '"error"' in answer.text, answer.text
 
 
 def test_without_a_receiver_nothing_of_it_is_loaded(tmp_path: Path) -> None:
-    asked = "import sys; from leyr_mcp.server import telemetry as t; t.start('1'); "
+    asked = "import sys; from leyr_mcp.server import telemetry as t; t.start('1', ()); "
     shown = "print([m for m in sys.modules if m.startswith('opentelemetry.sdk')], t.current())"
     for more in ({}, {"OTEL_SDK_DISABLED": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://a"}):
         done = subprocess.run(
@@ -168,3 +204,50 @@ async def test_a_receiver_that_is_away_delays_nothing(tmp_path: Path) -> None:
         process.terminate()
         async with asyncio.timeout(20):
             await process.communicate()
+
+
+async def test_a_receiver_that_hangs_delays_an_end_by_seconds_alone(tmp_path: Path) -> None:
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    asked = asyncio.Event()
+    async with await asyncio.start_server(hang, "127.0.0.1", 0) as hanging:
+        port = hanging.sockets[0].getsockname()[1]
+        told = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}
+        async with serving(tmp_path, **told) as (at, process):
+            async with Client(f"{at}/mcp") as client:
+                await client.call_tool("find_patient", {"last_name": "Tolvansson"})
+            began = time.monotonic()
+            process.terminate()
+            async with asyncio.timeout(30):
+                await process.communicate()
+            took = time.monotonic() - began
+    assert asked.is_set()
+    # Both kinds at once have three seconds.
+    assert took < WITHIN_S + 3
+
+
+@pytest.mark.parametrize(
+    ("named", "name"),
+    [
+        ({}, "leyr-mcp"),
+        ({"OTEL_SERVICE_NAME": "north"}, "north"),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "service.name=south,a=b"}, "south"),
+    ],
+)
+async def test_the_service_is_called_what_its_operator_says(
+    tmp_path: Path, named: dict[str, str], name: str
+) -> None:
+    async with receiving() as (receiver, origin):
+        settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": origin, **named}
+        async with serving(tmp_path, **settings) as (at, process):
+            async with Client(f"{at}/mcp") as client:
+                await client.list_tools()
+            process.terminate()
+            async with asyncio.timeout(20):
+                await process.communicate()
+    read = [ExportTraceServiceRequest.FromString(raw) for raw in receiver.traces]
+    assert read
+    assert {said(one.resource)["service.name"] for r in read for one in r.resource_spans} == {name}
