@@ -28,7 +28,7 @@ from leyr_mcp.server.web.issuer import Issuer
 from leyr_mcp.server.web.node import LARGEST, MCP, Access, Node, current_user
 from leyr_mcp.server.web.nodepage import PATH
 from leyr_mcp.server.web.signin import SignIn
-from leyr_mcp.server.web.wire import MOST_CONNECTIONS, PatientProtocol
+from leyr_mcp.server.web.wire import PatientProtocol, make_room
 from leyr_mcp.tools.toolsets import Choice
 
 DRAIN_S = 10
@@ -188,7 +188,6 @@ def serve(at: Address, choice: Choice, settings: Settings, workers: int) -> int:
         "host": at.host,
         "port": at.port,
         "http": PatientProtocol,
-        "limit_concurrency": MOST_CONNECTIONS,
         "ws": "none",
         "lifespan": "on",
         "log_config": None,
@@ -214,12 +213,14 @@ def serve(at: Address, choice: Choice, settings: Settings, workers: int) -> int:
 
 
 def _settled(node: Node) -> Node:
-    """Have garbage looked for less often, and never in what is loaded for as long as it serves.
+    """Prepare this process to serve for long.
 
-    A call leaves little behind; looking through all modules again and again takes longer.
+    A call leaves little behind; looking through all modules for garbage takes longer. So that is
+    done less often, and never in what is loaded for as long as it serves.
     """
     import gc  # noqa: PLC0415 - for this alone
 
+    make_room()
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GARBAGE)

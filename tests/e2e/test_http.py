@@ -22,10 +22,12 @@ WITHIN_S = 30.0
 
 @asynccontextmanager
 async def serving(
-    home: Path, *options: str, **settings: str
+    home: Path, *options: str, files: str = "", **settings: str
 ) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
+    """Serve from a process of its own, which may have so many files open."""
     port = free_port()
     process = await asyncio.create_subprocess_exec(
+        *(("prlimit", f"--nofile={files}:{files}") if files else ()),
         *(sys.executable, "-m", "leyr_mcp.server", "serve", "--http", f"127.0.0.1:{port}"),
         *options,
         env=environment(home, **settings),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -92,7 +93,9 @@ class Record:
 
 
 @asynccontextmanager
-async def node(home: Path) -> AsyncIterator[tuple[Caller, Record, asyncio.subprocess.Process]]:
+async def node(
+    home: Path, files: str = ""
+) -> AsyncIterator[tuple[Caller, Record, asyncio.subprocess.Process]]:
     """Run a node over a record of its own."""
     port, record = free_port(), Record()
     issuer = Id(f"http://127.0.0.1:{port}", port, [jwk()])
@@ -109,7 +112,7 @@ async def node(home: Path) -> AsyncIterator[tuple[Caller, Record, asyncio.subpro
         }
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
         async with (
-            serving(home, **settings) as (origin, process),
+            serving(home, files=files, **settings) as (origin, process),
             httpx2.AsyncClient(
                 base_url=origin, trust_env=False, headers={"host": HOST}, timeout=60, limits=limits
             ) as http,
@@ -163,7 +166,7 @@ BAD = (
 
 async def test_while_it_is_asked_badly_others_are_served(tmp_path: Path) -> None:
     async with node(tmp_path) as (call, _, process):
-        port = int(str(call._http.base_url).rstrip("/").rpartition(":")[2])
+        port = port_of(call)
         await call("first")
         before, ended = memory(process.pid), asyncio.Event()
 
@@ -193,6 +196,48 @@ async def test_while_it_is_asked_badly_others_are_served(tmp_path: Path) -> None
         assert (await call("beside"))[0] == "ok"
         for _, writer in idle:
             writer.close()
+
+
+# How many files the node may have open, and how many connections that leaves it.
+FILES, PLACES = "400", 200
+IDLE = 10_000 if SOAK else 500
+
+
+async def test_any_number_of_idle_clients_keeps_nobody_out(tmp_path: Path) -> None:
+    async with asyncio.timeout(300), node(tmp_path, FILES) as (call, _, process):
+        port, most, idle = port_of(call), 0, deque[socket.socket]()
+        assert (await call("first"))[0] == "ok"
+        before = memory(process.pid)
+        for number in range(IDLE):
+            idle.append(socket.create_connection(("127.0.0.1", port)))
+            if number % 3 == 0:
+                idle[-1].send(b"POST /mcp HTTP/1.1\r\nHost: a\r\nX-")
+            if len(idle) > 2 * PLACES:
+                idle.popleft().close()
+            if number % 50 == 0:
+                assert (await call(f"user{number}"))[0] == "ok"
+                most = max(most, sockets(process.pid))
+        risen = memory(process.pid) - before
+        for one in idle:
+            one.close()
+        sys.stdout.write(f"{IDLE} idle: at most {most} sockets, {risen / MIB:.1f} MiB\n")
+        assert PLACES <= most <= PLACES + 30
+        assert risen <= 64 * MIB
+        assert (await call("after"))[0] == "ok"
+
+
+def sockets(pid: int) -> int:
+    """Return how many sockets a process has open."""
+    found = 0
+    for one in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found += str(one.readlink()).startswith("socket:")
+    return found
+
+
+def port_of(call: Caller) -> int:
+    """Return where its node listens."""
+    return int(str(call._http.base_url).rstrip("/").rpartition(":")[2])
 
 
 def memory(pid: int) -> int:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+import json
+import resource
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -133,3 +136,88 @@ async def test_what_strangers_send_fills_no_log(caplog: pytest.LogCaptureFixture
         at.writer.write(b"\x16\x03\x01 no HTTP at all\r\n\r\n")
         assert (await at.until_closed()).startswith(b"HTTP/1.1 400")
     assert caplog.text == ""
+
+
+Come = Callable[[], Awaitable[Talk]]
+
+
+@asynccontextmanager
+async def crowded(most: int, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Come]:
+    """Serve so many clients at once; yield how one comes."""
+    monkeypatch.setattr(wire.PatientProtocol, "most", most)
+    port, talks = free_port(), list[Talk]()
+
+    async def come() -> Talk:
+        talks.append(Talk(*await asyncio.open_connection("127.0.0.1", port)))
+        return talks[-1]
+
+    async with served(fine, port):
+        yield come
+        for talk in talks:
+            talk.writer.close()
+            with contextlib.suppress(ConnectionError):
+                await talk.writer.wait_closed()
+
+
+async def test_whoever_comes_takes_the_place_of_who_asked_nothing_for_the_longest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with crowded(3, monkeypatch) as come:
+        talks = [await come() for _ in range(3)]
+        for talk in (talks[1], talks[2], talks[0]):
+            talk.writer.write(WHOLE)
+            await talk.answered()
+        talks += [await come() for _ in range(2)]
+        for talk in talks[1:3]:
+            with contextlib.suppress(ConnectionResetError):
+                assert await talk.until_closed() == b""
+        for talk in (talks[0], *talks[3:]):
+            talk.writer.write(WHOLE)
+            assert (await talk.answered()).endswith(b"ok")
+
+
+async def test_where_everybody_asks_whoever_comes_is_told_to_come_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with crowded(2, monkeypatch) as come:
+        asking = [await come() for _ in range(2)]
+        for talk in asking:
+            # Their bodies are still to come.
+            talk.writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n")
+            talk.writer.write(b"Expect: 100-continue\r\n\r\n")
+            assert b"100" in await talk.reader.readuntil(b"\r\n\r\n")
+        head, _, body = (await (await come()).until_closed()).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nretry-after: 2\r\n" in head
+        assert json.loads(body)["error"]["code"] == "busy"
+        for talk in asking:
+            talk.writer.write(b"ab")
+            assert (await talk.answered()).endswith(b"ok")
+
+
+@pytest.mark.parametrize(
+    ("has", "most", "set_to"),
+    [
+        ((1_024, 100_000), wire.MOST_CONNECTIONS, 2_256),
+        ((1_024, resource.RLIM_INFINITY), wire.MOST_CONNECTIONS, 2_256),
+        ((50_000, 100_000), wire.MOST_CONNECTIONS, None),
+        ((resource.RLIM_INFINITY, resource.RLIM_INFINITY), wire.MOST_CONNECTIONS, None),
+        ((256, 400), 200, 400),
+        ((1_024, 1_024), 768, 1_024),
+    ],
+)
+def test_a_node_takes_as_many_connections_as_it_may_have_files(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    has: tuple[int, int],
+    most: int,
+    set_to: int | None,
+) -> None:
+    done: list[tuple[int, int]] = []
+    monkeypatch.setattr(wire.PatientProtocol, "most", wire.MOST_CONNECTIONS)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: has)
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: done.append(limits))
+    wire.make_room()
+    assert wire.PatientProtocol.most == most
+    assert done == ([(set_to, has[1])] if set_to else [])
+    assert ("ulimit" in caplog.text) == (most < wire.MOST_CONNECTIONS)
