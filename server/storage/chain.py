@@ -14,13 +14,14 @@ import hmac
 import json
 import os
 import secrets
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from leyr_mcp.server.errors import StorageError
 from leyr_mcp.server.storage.keys import Keys
-from leyr_mcp.server.storage.rows import Statement, Value, Work, micros, sql
+from leyr_mcp.server.storage.rows import Row, Statement, Value, Work, micros, sql
 from leyr_mcp.server.storage.seal import Sealer
 from leyr_mcp.server.storage.store import AuditEntry, AuditRow
 
@@ -86,6 +87,16 @@ class Chain:
         """
         row, tip = self._link(last, entry, now, None)
         return (_ADD_AFTER, (*row, self._node, last.mac)), tip
+
+    def after_all(
+        self, last: Tip, entries: Iterable[tuple[AuditEntry, datetime]]
+    ) -> tuple[list[Row], Tip]:
+        """Return the rows that add events one after the other, and the tip that they leave."""
+        rows = []
+        for entry, now in entries:
+            row, last = self._link(last, entry, now, None)
+            rows.append(row)
+        return rows, last
 
     def _link(
         self, last: Tip, entry: AuditEntry, now: datetime, patient_key: str | None

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from leyr_mcp.server.errors import StorageError
 from leyr_mcp.server.storage import chain, migrations
@@ -46,6 +46,21 @@ _TRIES = 6
 _PAUSE_S = 0.02
 _MIGRATING_S = 600.0
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+# So many events of reading are added by one statement.
+_AT_ONCE = 100
+_ADD_ALL_AFTER = (
+    "INSERT INTO audit (node, seq, time, body, prev, mac)"
+    " SELECT ?, * FROM unnest(?::bigint[], ?::bigint[], ?::bytea[], ?::bytea[], ?::bytea[])"
+    " WHERE (SELECT mac FROM audit WHERE node = ? ORDER BY seq DESC LIMIT 1) = ?"
+)
+
+
+class _Event(NamedTuple):
+    """An event that waits to be added, and who waits for it."""
+
+    entry: AuditEntry
+    now: datetime
+    number: asyncio.Future[int]
 
 
 class PostgresStore(LedgerStore):
@@ -80,6 +95,8 @@ class PostgresStore(LedgerStore):
         self._writing = asyncio.Lock()
         self._linking = asyncio.Lock()
         self._under_way: set[asyncio.Task[Any]] = set()
+        self._events = list[_Event]()
+        self._adding = False
         self._is_open = False
 
     async def open(self) -> None:
@@ -114,8 +131,19 @@ class PostgresStore(LedgerStore):
         await self._main.close()
 
     async def append(self, entry: AuditEntry, *, now: datetime, durable: bool) -> int:
-        """Append to the chain and return the sequence number; `durable` survives a power cut."""
-        return await self._handed_over(self._append(entry, now, durable=durable))
+        """Append to the chain and return the sequence number; `durable` survives a power cut.
+
+        What comes while others are added is added with the next ones, by one statement.
+        """
+        if durable:
+            return await self._handed_over(self._append(entry, now, durable=True))
+        self._see_open()
+        number = asyncio.get_running_loop().create_future()
+        self._events.append(_Event(entry, now, number))
+        if not self._adding:
+            self._adding = True
+            self._begun(self._add_events())
+        return await asyncio.shield(number)
 
     async def commits(self) -> int:
         """Return a number that changes when any node changes a draft, or this one commits."""
@@ -163,10 +191,13 @@ class PostgresStore(LedgerStore):
         if not self._is_open:
             work.close()
             self._see_open()
+        return await asyncio.shield(self._begun(work))
+
+    def _begun(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work)
         self._under_way.add(task)
         task.add_done_callback(self._done)
-        return await asyncio.shield(task)
+        return task
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._under_way.discard(task)
@@ -193,46 +224,71 @@ class PostgresStore(LedgerStore):
         pool = self._main if durable else self._beside
 
         async def write(*, alone: bool) -> int:
-            async with self._linking:
-                if not durable and not alone and (seq := await self._append_at_once(entry, now)):
-                    return seq
-                begin = f"{_BEGIN}; {self._chain_lock(alone=alone)}"
-                async with pool.begun(begin) as connection:
-                    seq = await drive(connection, self._chain.append(entry, now=now))
-                    await connection.execute("COMMIT")
-                    return seq
+            begin = f"{_BEGIN}; {self._chain_lock(alone=alone)}"
+            async with self._linking, pool.begun(begin) as connection:
+                seq = await drive(connection, self._chain.append(entry, now=now))
+                await connection.execute("COMMIT")
+                return seq
 
         return self._kept(await _until_stored(write))
 
-    async def _append_at_once(self, entry: AuditEntry, now: datetime) -> int | None:
-        """Return the number of an event that was added by one statement, if it could be."""
+    async def _add_events(self) -> None:
+        """Add what waits, and what comes meanwhile."""
+        while self._events:
+            async with self._linking:
+                events, self._events = self._events[:_AT_ONCE], self._events[_AT_ONCE:]
+                try:
+                    added = await self._add_at_once(events)
+                except (StorageError, *FAILURES) as exc:
+                    failure = exc if isinstance(exc, StorageError) else storage_error(exc)
+                    for event in events:
+                        event.number.set_exception(failure)
+                    continue
+                except Exception:  # noqa: BLE001 - one is no event, and is told so by itself
+                    added = False
+            if added:
+                self._kept(None)
+                continue
+            for event in events:
+                try:
+                    event.number.set_result(
+                        await self._append(event.entry, event.now, durable=False)
+                    )
+                except Exception as exc:  # noqa: BLE001 - whoever waits for it is told
+                    event.number.set_exception(exc)
+        self._adding = False
+
+    async def _add_at_once(self, events: list[_Event]) -> bool:
+        """Return whether events were added by one statement, without a lock."""
         last = self._chain.tip
         if last is None:
-            return None
-        statement, tip = self._chain.after(last, entry, now=now)
+            return False
+        rows, tip = self._chain.after_all(last, ((one.entry, one.now) for one in events))
+        _, *columns = zip(*rows, strict=True)
         try:
-            if not await self._beside.once(statement):
-                return None
+            values = (self._node, *columns, self._node, last.mac)
+            if not await self._beside.once(_ADD_ALL_AFTER, *values):
+                return False
         except FAILURES as exc:
-            if is_second_link(exc):
-                return None
+            if is_taken_back(exc):
+                return False
             if not is_lost(exc):
                 raise
-            # It may stand there, or not: only a look tells.
+            # They may stand there, or not: only a look tells.
             link = chain.Head(tip.seq, 0, tip.mac)
             if not await self._main.read(lambda: chain.holds(link, self._node)):
-                return None
+                return False
         self._chain.tip = tip
-        return tip.seq
+        for seq, event in enumerate(events, last.seq + 1):
+            event.number.set_result(seq)
+        return True
 
     def _kept(self, value: T) -> T:
         self._news.mine()
         tip = self._chain.tip
         if self._head is not None and tip is not None and tip.seq >= self._head_at:
             self._head_at = tip.seq // chain.EVERY * chain.EVERY + chain.EVERY
-            task = asyncio.create_task(self._put_head())
-            self._under_way.add(task)
-            task.add_done_callback(self._done)
+            self._begun(self._put_head())
         return value
 
     async def _put_head(self) -> None:

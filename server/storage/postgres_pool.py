@@ -17,7 +17,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 from leyr_mcp.server.errors import StorageError
 from leyr_mcp.server.storage.postgres_errors import FAILURES, is_lost
-from leyr_mcp.server.storage.rows import Row, Statement, Work
+from leyr_mcp.server.storage.rows import Row, Work
 
 T = TypeVar("T")
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
@@ -143,9 +143,11 @@ class Pool:
             raise
         return connection
 
-    async def once(self, statement: Statement) -> int:
-        """Run one statement, a transaction by itself, and return how many rows it wrote."""
-        text, values = statement
+    async def once(self, text: str, *values: Any) -> int:
+        """Run one statement, a transaction by itself, and return how many rows it wrote.
+
+        Unlike elsewhere a value may be a list.
+        """
         async with self._open().acquire(timeout=self._timeout_s) as connection:
             told: str = await connection.execute(numbered(text), *values)
         return int(told.rsplit(" ", 1)[-1])

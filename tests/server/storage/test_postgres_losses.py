@@ -329,3 +329,33 @@ async def test_server_that_is_away_is_told_and_found_again(own: postgres.Server)
             return await other.commits() == await other.commits()
 
         await until(hears)
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_many_events_on_a_lost_connection_stand_once(
+    node: Node, admin: Admin, *, after: bool
+) -> None:
+    losses = Losses(admin)
+    async with opened(node()) as store:
+        await store.append(READ, now=NOW, durable=False)
+        with losses.armed(1, after=after):
+            numbers = await asyncio.gather(
+                *(store.append(READ, now=NOW, durable=False) for _ in range(20))
+            )
+        assert numbers == list(range(2, 22))
+        assert await links(store) == 21
+
+
+async def test_many_events_that_cannot_be_stored_are_told_so_each(node: Node, admin: Admin) -> None:
+    async with opened(node(timeout_s=0.3)) as store:
+        await store.append(READ, now=NOW, durable=False)
+        async with admin.transaction():
+            await admin.execute("LOCK TABLE audit IN ACCESS EXCLUSIVE MODE")
+            found = await asyncio.gather(
+                *(store.append(READ, now=NOW, durable=False) for _ in range(20)),
+                return_exceptions=True,
+            )
+        assert {str(one) for one in found} == {
+            "The database is locked or too slow; nothing was stored."
+        }
+        assert await store.append(READ, now=NOW, durable=False) == 2

@@ -407,3 +407,69 @@ async def test_a_link_that_stands_already_is_written_anew(node: Node, admin: Adm
         )
         await asyncio.gather(at_once, drafts)
         assert await links(store) == 97
+
+
+async def test_events_that_come_together_are_added_together(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = node()
+    async with opened(store):
+        assert isinstance(store, PostgresStore)
+        await store.append(READ, now=NOW, durable=False)
+        statements = list[str]()
+        once = store._beside.once
+
+        async def heard(text: str, *values: Any) -> int:
+            statements.append(text)
+            return await once(text, *values)
+
+        monkeypatch.setattr(store._beside, "once", heard)
+        added = [store.append(READ, now=NOW, durable=False) for _ in range(150)]
+        between = staged(store)  # does not wait for all of them
+        numbers = await asyncio.gather(*added, between)
+        assert numbers[:150] == sorted(set(numbers[:150]))
+        assert len(statements) <= 4
+        assert await links(store) == 152
+
+
+async def test_one_that_is_no_event_takes_no_other_with_it(node: Node) -> None:
+    odd = AuditEntry(event="read", action="R", outcome=0, fields={"odd": object()})
+    store = node()
+    async with opened(store):
+        await store.append(READ, now=NOW, durable=False)
+        found = await asyncio.gather(
+            *(store.append(one, now=NOW, durable=False) for one in (READ, odd, READ)),
+            return_exceptions=True,
+        )
+        assert [type(one) for one in found] == [int, TypeError, int]
+        assert await store.append(READ, now=NOW, durable=False) == 4
+        assert await links(store) == 4
+
+
+async def test_events_that_wait_are_added_though_the_store_is_closed(node: Node) -> None:
+    store = node()
+    async with opened(store):
+        await store.append(READ, now=NOW, durable=False)
+        added = [
+            asyncio.ensure_future(store.append(READ, now=NOW, durable=False)) for _ in range(50)
+        ]
+        await asyncio.sleep(0)
+        for one in added[::2]:
+            one.cancel()
+    found = await asyncio.gather(*added, return_exceptions=True)
+    assert {type(one) for one in found} == {int, asyncio.CancelledError}
+    with pytest.raises(StorageError, match="not open"):
+        await store.append(READ, now=NOW, durable=False)
+    async with opened(store):
+        assert await links(store) == 51
+
+
+async def test_two_processes_of_a_node_that_add_many_at_once_share_one_chain(node: Node) -> None:
+    store, twin = node("n1"), node("n1")
+    async with opened(store), opened(twin):
+        turns = [
+            one.append(READ, now=NOW, durable=False) for _ in range(100) for one in (store, twin)
+        ]
+        numbers = await asyncio.gather(*turns)
+        assert sorted(numbers) == list(range(1, 201))
+        assert await links(store) == 200
