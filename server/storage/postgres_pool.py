@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
+from ssl import SSLCertVerificationError
 from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
@@ -51,10 +52,15 @@ async def connect(dsn: str | None = None, **settings: Any) -> asyncpg.Connection
     """Return a new connection.
 
     Raises:
-        StorageError: The address is none.
+        StorageError: The address is none, or the server shows a wrong certificate.
     """
     try:
         made: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(dsn, **settings)
+    except SSLCertVerificationError as exc:
+        raise StorageError(
+            "The certificate that the database shows is not believed: see sslrootcert in "
+            "LEYR_MCP_DATABASE_URL."
+        ) from exc
     except ValueError as exc:  # it quotes what it cannot read
         raise StorageError("LEYR_MCP_DATABASE_URL is no address that can be used.") from exc
     return made

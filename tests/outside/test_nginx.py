@@ -8,19 +8,14 @@ import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.x509.oid import NameOID
 
 from leyr_mcp.server.files.kinds import MAX_BYTES
 from tests.support import nginx
+from tests.support.certificates import certificate
 from tests.support.http_node import PUBLIC, Http, free_port, http_node
 
 HOST = b"Host: mcp.example.org\r\n"
@@ -143,33 +138,9 @@ def test_the_file_as_it_is_shipped_is_taken(tmp_path: Path) -> None:
     text = nginx.SHIPPED.read_text()
     for name in re.findall(r"/etc/nginx/([\w.-]+)", text):
         text = text.replace(f"/etc/nginx/{name}", str(tmp_path / name))
-    _certificate(tmp_path / "certificate.pem", tmp_path / "certificate-key.pem")
+    certificate(tmp_path, "mcp.example.org")
     text = re.sub(r"node-\d:8080", "127.0.0.1:8080", text)
     path = nginx.main_file(text, tmp_path / "nginx")
     command = [nginx.program(), "-t", "-e", str(path.with_name("error.log")), "-c", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
     assert done.returncode == 0, done.stderr
-
-
-def _certificate(place: Path, key_place: Path) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mcp.example.org")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now)
-        .not_valid_after(now + timedelta(days=1))
-        .sign(key, SHA256())
-    )
-    place.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    key_place.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )

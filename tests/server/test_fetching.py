@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
 from leyr_mcp.server import fetching
 from leyr_mcp.server.fetching import LARGEST, FetchError, fetch_json, is_safe
+from tests.support.certificates import certificate
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -108,3 +110,26 @@ def test_which_addresses_are_safe(url: str, *, safe: bool) -> None:
 async def test_an_address_that_is_not_safe_is_not_asked(url: str) -> None:
     with pytest.raises(FetchError, match="not https"):
         await fetch_json(url)
+
+
+async def test_an_issuer_is_believed_by_its_certificate_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(http(b'{"issuer": "x"}'))
+        await writer.drain()
+        writer.close()
+
+    made = certificate(tmp_path)
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=made.shown()) as server:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/x"
+        try:
+            fetching._verified.cache_clear()
+            with pytest.raises(FetchError, match="not reached"):
+                await fetch_json(url)
+            monkeypatch.setenv("SSL_CERT_FILE", str(made.public))
+            fetching._verified.cache_clear()
+            assert await fetch_json(url) == {"issuer": "x"}
+        finally:
+            fetching._verified.cache_clear()

@@ -73,9 +73,9 @@ class Server:
             shutil.chown(self.folder, name)
         self._run("initdb", "-D", str(self.data), "-U", "tests", "-A", "trust", "--no-sync")
 
-    def start(self) -> None:
-        """Start it, and wait until it answers."""
-        settings = [part for setting in _SPEED for part in ("-c", setting)]
+    def start(self, *more: str) -> None:
+        """Start it, with more settings if it shall have them, and wait until it answers."""
+        settings = [part for setting in (*_SPEED, *more) for part in ("-c", setting)]
         options = " ".join([f"-k {self.folder}", "-h ''", *settings, "-c max_connections=200"])
         log = str(self.folder / "log")
         self._run("pg_ctl", "-D", str(self.data), "-w", "-l", log, "-o", options, "start")

@@ -7,18 +7,12 @@ import base64
 import json
 import sys
 import time
-from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
-from ipaddress import ip_address
 from pathlib import Path
-from ssl import PROTOCOL_TLS_SERVER, SSLContext, TLSVersion
+from ssl import SSLContext, TLSVersion
 from typing import Literal
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from leyr_mcp.sandbox.app import Sandbox
 from leyr_mcp.sandbox.faults import Fault
@@ -30,6 +24,7 @@ from leyr_mcp.server.errors import (
     UpstreamContractError,
     UpstreamUnavailableError,
 )
+from tests.support.certificates import certificate
 from tests.support.leyr_client import CLIENT_ID, SECRET, TOLVAN, WAYS, Naps, quick, sandboxed
 from tests.support.upstream_app import Reply, app_of
 from tests.support.upstream_raw import RawUpstream, answer, hang, port_of, raw_upstream
@@ -252,33 +247,6 @@ async def test_the_upstreams_clock_is_known_from_its_last_answer(ahead: float) -
         assert ehr.clock_skew_s() == pytest.approx(ahead, abs=300)
 
 
-def _self_signed(folder: Path) -> SSLContext:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
-        )
-        .sign(key, hashes.SHA256())
-    )
-    file = folder / "server.pem"
-    file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + certificate.public_bytes(serialization.Encoding.PEM)
-    )
-    context = SSLContext(PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
-    return context
-
-
 async def _over_tls(context: SSLContext) -> UpstreamUnavailableError | None:
     heard: list[bytes] = []
 
@@ -300,7 +268,7 @@ async def _over_tls(context: SSLContext) -> UpstreamUnavailableError | None:
 async def test_a_certificate_of_an_unknown_authority_ends_the_call_before_a_byte_of_it(
     tmp_path: Path,
 ) -> None:
-    error = await _over_tls(_self_signed(tmp_path))
+    error = await _over_tls(certificate(tmp_path).shown())
     assert error is not None
     assert (error.not_received, error.code) == (True, "upstream_unreachable")
 
@@ -309,8 +277,9 @@ async def test_a_certificate_of_an_unknown_authority_ends_the_call_before_a_byte
 async def test_a_trusted_certificate_is_taken_and_outdated_tls_is_not(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    context = _self_signed(tmp_path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
+    made = certificate(tmp_path)
+    context = made.shown()
+    monkeypatch.setenv("SSL_CERT_FILE", str(made.public))
     assert await _over_tls(context) is None
     context.minimum_version = TLSVersion.TLSv1
     context.maximum_version = TLSVersion.TLSv1_1

@@ -6,19 +6,14 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpcore2
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.x509.oid import NameOID
 
 from leyr_mcp.server.ehr.network import Backend, Stream
 from leyr_mcp.server.ehr.transport import _lane
+from tests.support.certificates import certificate
 from tests.support.http_node import free_port
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -66,34 +61,10 @@ async def whole(stream: Stream, size: int) -> bytes:
     return found
 
 
-def certificate(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+def contexts(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """Return what a server shows, and what believes it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, SHA256())
-    )
-    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    shown = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    shown.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-    return shown, ssl.create_default_context(cafile=str(folder / "cert.pem"))
+    made = certificate(folder)
+    return made.shown(), ssl.create_default_context(cafile=str(made.public))
 
 
 @pytest.mark.parametrize("size", [1, 70_000, 3 * MIB])
@@ -110,7 +81,7 @@ async def test_what_is_sent_comes_back(size: int) -> None:
 
 
 async def test_encrypted_with_a_certificate_that_is_believed(tmp_path: Path) -> None:
-    shown, believes = certificate(tmp_path)
+    shown, believes = contexts(tmp_path)
     async with served(echo, shown) as port:
         stream = await Backend().connect_tcp("127.0.0.1", port, 5)
         stream = await stream.start_tls(believes, "localhost", 5)
@@ -122,7 +93,7 @@ async def test_encrypted_with_a_certificate_that_is_believed(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("name", ["localhost", "other.example.org"])
 async def test_a_certificate_that_is_not_is_refused(tmp_path: Path, name: str) -> None:
-    shown, believes = certificate(tmp_path)
+    shown, believes = contexts(tmp_path)
     if name == "localhost":
         believes = ssl.create_default_context()
     async with served(echo, shown) as port:
