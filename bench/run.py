@@ -13,12 +13,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import documents, filing, http, report, stores
+from bench import documents, filing, nodes, report, stores
 from bench.contestants import (
     WORK,
     BenchError,
@@ -53,7 +53,10 @@ def main() -> int:
     try:
         if {"servers", "http"} & set(options.rows):
             make_venv()
-        found = _measure(options.rows, quick=options.quick)
+        found = []
+        for one in _measure(options.rows, quick=options.quick):
+            found.append(one)
+            print(f"{one.text}\n", flush=True)
     except subprocess.CalledProcessError as exc:
         print(f"bench: the generated server's environment cannot be made.\n{exc.stderr or exc}")
         return 2
@@ -62,7 +65,6 @@ def main() -> int:
         return 2
     figures = {name: value for one in found for name, value in one.figures.items()}
     options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    print("\n\n".join(one.text for one in found))
     codes = {one.code for one in found}
     return next((code for code in (1, 3) if code in codes), 0)
 
@@ -91,24 +93,22 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _measure(rows: Sequence[str], *, quick: bool) -> list[Found]:
+def _measure(rows: Sequence[str], *, quick: bool) -> Iterator[Found]:
     with tempfile.TemporaryDirectory(prefix="bench-", dir=WORK) as name:
         folder = Path(name)
         seen = sample(folder)
         with upstream(seen.patients) as port:
             servers = contestants(port, seen.openapi, folder / "state")
-            found = []
             if "servers" in rows:
-                found.append(_servers(servers, quick=quick))
+                yield _servers(servers, quick=quick)
             if "http" in rows:
-                found.append(_http(servers, folder))
+                yield _http(servers, folder)
             if "stores" in rows:
-                found.append(_stores(servers[0], folder))
+                yield _stores(servers[0], folder)
             if "filing" in rows:
-                found.append(_filing(servers[0], seen, folder))
+                yield _filing(servers[0], seen, folder)
             if "documents" in rows:
-                found.append(_documents(servers[0], seen, folder))
-            return found
+                yield _documents(servers[0], seen, folder)
 
 
 def _servers(servers: Sequence[Contestant], *, quick: bool) -> Found:
@@ -121,10 +121,10 @@ def _servers(servers: Sequence[Contestant], *, quick: bool) -> Found:
 
 def _http(servers: Sequence[Contestant], folder: Path) -> Found:
     began = time.monotonic()
-    samples = http.measure_http(servers, folder)
+    samples = nodes.measure_http(servers, folder)
     took = time.monotonic() - began
-    figures = {"http": http.as_json(samples, took)}
-    return Found(http.table(samples, took), figures, http.exit_code(samples))
+    figures = {"http": nodes.as_json(samples, took)}
+    return Found(nodes.table(samples, took), figures, nodes.exit_code(samples))
 
 
 def _stores(ours: Contestant, folder: Path) -> Found:

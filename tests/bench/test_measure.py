@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 
+from bench import measure
 from bench.contestants import BARE, CONTROL, GENERATED, OURS, Contestant
 from bench.measure import CALLS, START_WALL, Samples, _turned, middle, sizes
 from bench.report import exit_code
@@ -45,3 +49,9 @@ def test_interval_holds_the_median_and_widens_with_fewer_rounds() -> None:
 def test_model_sees_name_description_and_input_schema_only() -> None:
     tool = {"name": "a", "description": "b", "inputSchema": {}, "outputSchema": {"x": "y" * 99}}
     assert sizes({"tools": [tool]}) == {"tools": 1, "bytes": 182, "model_bytes": 49}
+
+
+def test_no_part_of_it_stands_in_for_a_module_of_python() -> None:
+    """Some of them run as programs, and find their own folder before Python's."""
+    names = {path.stem for path in Path(measure.__file__).parent.glob("*.py")}
+    assert names & sys.stdlib_module_names == set()
