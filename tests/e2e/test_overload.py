@@ -132,11 +132,15 @@ async def test_three_times_what_it_can_is_refused_at_once_and_then_it_goes_on(
             held = [group.create_task(call(user)) for user in users for _ in range(AT_ONCE)]
             # Once one is turned away, all the room is taken.
             await asyncio.wait(held, return_when=asyncio.FIRST_COMPLETED)
-            refused = [await call(f"more{n}") for n in range(PROBES)]
+            refused = list[tuple[str, float]]()
+            # The record does not answer, and who waits for it is not held for ever.
+            while len(refused) < PROBES and sum(took for _, took in refused) < 5.0:
+                refused.append(await call(f"more{len(refused)}"))
             risen = memory(process.pid) - before
             record.gate.set()
         codes = Counter(task.result()[0] for task in held)
-        assert Counter(code for code, _ in refused) == {"busy": PROBES}
+        assert Counter(code for code, _ in refused) == {"busy": len(refused)}
+        assert len(refused) >= 40
         times = sorted(took for _, took in refused)
         told = (
             f"refused within {times[len(times) * 99 // 100] * 1000:.0f} ms, {risen / MIB:.1f} MiB"

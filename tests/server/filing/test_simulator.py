@@ -48,6 +48,13 @@ def test_whatever_happens_nothing_is_filed_twice_or_lost() -> None:
     assert reasons == {None, *REASONS}
 
 
+@pytest.mark.usefixtures("_quiet")
+def test_a_job_that_names_the_entry_of_another_draft_comes_to_an_end() -> None:
+    report = simulate(34_651)
+    assert report.wrong == ()
+    assert ("needs_human", "duplicate_upstream") in report.states
+
+
 def _impatient(found: Found, doubt: Doubt, *, grace_over: bool) -> Conclusion:
     """Send again as soon as a look finds nothing: what must never be done."""
     return Filed(found.hits[0]) if found.hits else Again()
