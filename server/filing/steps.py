@@ -391,11 +391,10 @@ class Steps(Hands):
             verified = await self._read_back(payload, stored.record_id)
         record_id = stored.record_id
         if verified.startswith("differs"):
-            if record_id in await self._store.owned_remote_ids(draft.patient_key, draft.kind):
-                # An entry belongs to one draft, so this one would be asked about for ever.
-                await self._human(draft, "duplicate_upstream", FAILED, payload)
-                return
+            owned = await self._store.owned_remote_ids(draft.patient_key, draft.kind)
             change = Change(reason="stored_differently", remote_id=record_id, verified=verified)
+            if record_id in owned:  # it belongs to one draft, so this one would be asked for ever
+                change = Change(reason="duplicate_upstream")
             audit = self._event(draft, payload, FAILED)
             await self._move(draft, "needs_human", change, audit)
         else:

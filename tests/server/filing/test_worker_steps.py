@@ -270,6 +270,32 @@ async def test_the_last_look_falls_on_the_end_of_the_grace() -> None:
         assert found.updated_at - found.last_sent_at < timedelta(seconds=242)
 
 
+@virtual
+async def test_a_job_that_names_the_entry_of_another_draft_ends_with_a_person(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Telling(SimEhr):
+        async def job(self, *_: Any, **__: Any) -> Stored:
+            return Stored(record_id="r2")
+
+    async def owned(*_: Any) -> list[str]:
+        return ["r2"]
+
+    async with desk(timing=Timing(poll_s=300)) as at:
+        draft = await accepted(at)
+        at.world.put_note(note().new("a1"))
+        at.world.put_note(note(text="other").new("a1"))
+        monkeypatch.setattr(at.store, "owned_remote_ids", owned)
+        worker = at.worker(ehr=Telling(at.world))
+        running = asyncio.create_task(worker.run())
+        found = await settled(at, draft, worker, 100_000)
+        assert await worker.drain(1)
+        await running
+
+        assert (found.state, found.reason) == ("needs_human", "duplicate_upstream")
+        assert found.remote_id is None
+
+
 @pytest.mark.parametrize(
     ("told", "state", "reason"),
     [
