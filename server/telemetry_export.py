@@ -65,10 +65,11 @@ class KnownWords(SpanExporter):
 
     def _plain(self, span: ReadableSpan) -> ReadableSpan:
         own = span.instrumentation_scope is not None and span.instrumentation_scope.name == NAME
+        passing = _OWN if own else _FIXED | self._known.keys()
         said = {
             name: _UNKNOWN if value not in self._known.get(name, (value,)) else value
             for name, value in (span.attributes or {}).items()
-            if name in (_OWN if own else _FIXED) or (name in self._known and not own)
+            if name in passing
         }
         return ReadableSpan(
             name=span.name if own else _name(said),
